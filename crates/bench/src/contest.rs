@@ -1,0 +1,82 @@
+//! Contestants that take turns, and what a unit of each costs the server.
+
+use crate::cpus;
+use crate::info::{cpu_micros, wait_until_written};
+use crate::workload::Workload;
+use redis_lock_harness::{Client, Server};
+
+/// A workload on one server.
+pub struct Contestant {
+    client: Client,
+    workload: Workload,
+    repeats: usize,
+    samples: Vec<f64>,
+}
+
+impl Contestant {
+    /// One whose rounds go through `workload` so many times.
+    pub fn new(server: &Server, workload: Workload, repeats: usize) -> Contestant {
+        cpus::share_one(server);
+        Contestant { client: server.connect(), workload, repeats, samples: Vec::new() }
+    }
+
+    /// The median over all rounds, in microseconds of server CPU a unit.
+    pub fn micros(&self) -> f64 {
+        median(&self.samples)
+    }
+
+    /// One round.
+    fn sample(&mut self) -> f64 {
+        wait_until_written(&mut self.client);
+        let before = cpu_micros(&mut self.client);
+        for _ in 0..self.repeats {
+            self.workload.run(&mut self.client);
+        }
+        wait_until_written(&mut self.client);
+        let used = cpu_micros(&mut self.client) - before;
+        used / (self.repeats * self.workload.units()) as f64
+    }
+}
+
+/// Lets each have `rounds` rounds, after one to warm up. None is always the first.
+pub fn compete(contestants: &mut [Contestant], rounds: usize) {
+    for contestant in contestants.iter_mut() {
+        contestant.sample();
+    }
+    let count = contestants.len();
+    for round in 0..rounds {
+        for turn in 0..count {
+            let contestant = &mut contestants[(round + turn) % count];
+            let sample = contestant.sample();
+            contestant.samples.push(sample);
+        }
+    }
+}
+
+/// The value in the middle.
+pub fn median(values: &[f64]) -> f64 {
+    percentile(values, 50)
+}
+
+/// The value that so many percent of the values do not exceed.
+pub fn percentile(values: &[f64], percent: usize) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_values_that_occurred() {
+        let values: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        assert_eq!(percentile(&values, 1), 1.0);
+        assert_eq!(percentile(&values, 50), 50.0);
+        assert_eq!(percentile(&values, 99), 99.0);
+        assert_eq!(percentile(&values, 100), 100.0);
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(percentile(&[7.0], 1), 7.0);
+    }
+}

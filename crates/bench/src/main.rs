@@ -1,0 +1,99 @@
+//! What a lock costs, side by side with what people use instead.
+//!
+//! ```text
+//! make bench                                                      everything, in under three minutes
+//! cargo run --release --package redis-lock-bench -- memory        one measurement (several may be named)
+//! cargo run --release --package redis-lock-bench -- --quick       seconds: shows that it runs, not what it costs
+//! ```
+//!
+//! **What is measured.** The CPU time of the server's main thread (`used_cpu_user_main_thread` +
+//! `used_cpu_sys_main_thread` of INFO, in microseconds) that a round of commands takes. Time on the
+//! wall would measure the client and the machine's other work as well.
+//!
+//! **How.** Contestants take turns, many short rounds each, and their order rotates: what slows the
+//! machine for a while slows them all, and their servers keep to one CPU, the same for all. A figure
+//! is the median over the rounds, a ratio is one median by another. A round sends its commands over
+//! one unix socket, as pipelines with one on its way at a time, and checks every reply. With an append-only file a round ends when its last byte
+//! has been handed to the kernel. Rewrites of that file are off.
+//!
+//! **Against what.** `SET key owner NX PX ttl` takes a lock the native way, `DEL` gives it back
+//! without a look at who holds it, and a script (`EVALSHA`, compare-and-delete) does so safely.
+//! They run on a server without the module. A control row runs SET + DEL on the server with the
+//! module: what its mere presence costs other commands.
+//!
+//! **Memory** is the growth of `used_memory` for so many held locks, against as many native keys of
+//! the same names, the same values and a time to live, by one count for both: their tables grow at
+//! the same counts.
+//!
+//! **A million locks held**: two servers that differ in nothing else take turns with acquire +
+//! release on names of their own, with a ttl below that of the locks held, and above it. Every pair
+//! of a round has a fresh name, which leads it to a part of the server's key table that the CPU's
+//! caches do not have. Native keys are subject to the same, and their rows show how much of the
+//! difference that is. So do the rows on few names: what these touch stays in the caches.
+//!
+//! **Reclaim** is the time from a lock's deadline to the arrival of its `lock.expired` event at the
+//! client. The deadline is counted from before the acquire was sent, so the figure is never too
+//! small.
+//!
+//! A bound that a figure does not keep is marked `MISSED`; the exit status is 0 all the same, since
+//! a busy machine can be the reason.
+
+mod contest;
+mod cpus;
+mod info;
+mod kinds;
+mod memory;
+mod million;
+mod pairs;
+mod reclaim;
+mod size;
+mod table;
+mod workload;
+
+use size::Size;
+use std::process::ExitCode;
+use std::time::Instant;
+use table::Table;
+
+type Measurement = fn(&Size) -> Vec<Table>;
+
+const MEASUREMENTS: [(&str, Measurement); 4] = [
+    ("pairs", pairs::measure),
+    ("kinds", kinds::measure),
+    ("memory", memory::measure),
+    ("million", million::measure),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (flags, names): (Vec<&str>, Vec<&str>) =
+        arguments.iter().map(String::as_str).partition(|argument| argument.starts_with('-'));
+    let known = |name: &&str| MEASUREMENTS.iter().any(|(measurement, _)| measurement == name);
+    if !flags.iter().all(|flag| *flag == "--quick") || !names.iter().all(known) {
+        eprintln!("usage: redis-lock-bench [--quick] [pairs] [kinds] [memory] [million]");
+        return ExitCode::from(2);
+    }
+    run(&if flags.is_empty() { Size::FULL } else { Size::QUICK }, &names);
+    ExitCode::SUCCESS
+}
+
+fn run(size: &Size, names: &[&str]) {
+    let began = Instant::now();
+    println!(
+        "{}, {} CPUs",
+        info::server_version(),
+        std::thread::available_parallelism().map_or(1, usize::from)
+    );
+    let (mut bounds, mut missed) = (0, 0);
+    for (name, measure) in MEASUREMENTS {
+        if !names.is_empty() && !names.contains(&name) {
+            continue;
+        }
+        for table in measure(size) {
+            print!("\n{table}");
+            bounds += table.bounds();
+            missed += table.missed();
+        }
+    }
+    println!("\n{} of {bounds} bounds kept; {:.0} s", bounds - missed, began.elapsed().as_secs_f64());
+}

@@ -1,0 +1,42 @@
+//! The benchmark runs, and measures what it says. What the figures are is no test's business.
+
+use std::process::{Command, Output};
+
+fn bench(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_redis-lock-bench"))
+        .args(arguments)
+        .output()
+        .expect("the benchmark starts")
+}
+
+#[test]
+fn every_measurement_prints_its_figures() {
+    let output = bench(&["--quick"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    for row in [
+        "LOCK.ACQUIRE + LOCK.RELEASE  ",
+        "SET NX PX + EVALSHA  ",
+        "SHARED  ",
+        "extend (one command)  ",
+        "lock, owner of 36 bytes  ",
+        "acquire + release, ttl 2 h, 20,000 held  ",
+        "max, 20,000 others held  ",
+    ] {
+        let line =
+            text.lines().find(|line| line.contains(row)).unwrap_or_else(|| panic!("no {row:?} in {text}"));
+        let figure = line.split(row).nth(1).and_then(|rest| rest.split_whitespace().next());
+        let figure: f64 = figure.and_then(|figure| figure.parse().ok()).unwrap_or(0.0);
+        assert!(figure > 0.0 && figure.is_finite(), "{line}");
+    }
+    assert!(text.contains(" of 10 bounds kept"), "{text}");
+}
+
+#[test]
+fn an_unknown_argument_is_refused_with_the_usage() {
+    for argument in ["--slow", "memories"] {
+        let output = bench(&[argument]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&output.stderr).starts_with("usage: "), "{output:?}");
+    }
+}

@@ -1,0 +1,189 @@
+//! The holds of one key, and the one rule.
+
+use crate::crowd::Crowd;
+use crate::time::Micros;
+use crate::{Hold, Limit};
+
+/// A lock: zero, one or many holds.
+///
+/// **The rule.** Every hold states how many holders it tolerates, itself included: an exclusive
+/// one tolerates 1, one of a semaphore n, a shared one any number. A request is granted if the
+/// lock would then have no more holders than the smallest limit among its holders and the request.
+///
+/// No operation costs more than the logarithm of the number of holds, but those that list them.
+#[derive(Clone, Debug, Default)]
+pub struct Lock(Holds);
+
+/// Most locks have one hold: it needs no map around it.
+#[derive(Clone, Debug, Default)]
+enum Holds {
+    #[default]
+    None,
+    One(Hold),
+    Many(Box<Crowd>),
+}
+
+impl Lock {
+    /// How many holds there are, also ones past their deadline that were not taken out yet.
+    #[inline]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Holds::None => 0,
+            Holds::One(_) => 1,
+            Holds::Many(crowd) => crowd.len(),
+        }
+    }
+
+    /// Whether nobody holds it: such a lock has no reason to exist.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// This owner's hold.
+    #[inline]
+    pub fn get(&self, owner: &[u8]) -> Option<&Hold> {
+        match &self.0 {
+            Holds::None => None,
+            Holds::One(hold) => (hold.owner() == owner).then_some(hold),
+            Holds::Many(crowd) => crowd.get(owner),
+        }
+    }
+
+    /// The rule: may one more holder with this limit join?
+    #[inline]
+    pub fn admits(&self, limit: Limit) -> bool {
+        match &self.0 {
+            Holds::None => true,
+            Holds::One(hold) => hold.limit().min(limit).tolerates(2),
+            Holds::Many(crowd) => crowd.smallest_limit().min(limit).tolerates(crowd.len() + 1),
+        }
+    }
+
+    /// A lock with this one hold.
+    #[inline]
+    pub fn of(hold: Hold) -> Self {
+        Lock(Holds::One(hold))
+    }
+
+    /// Puts a hold in as it is, in place of the same owner's one (which keeps its place in age)
+    /// or as the youngest. Asks nothing: decisions are made before, see [`Lock::admits`].
+    pub fn put(&mut self, hold: Hold) {
+        if let Holds::None = self.0 {
+            self.0 = Holds::One(hold);
+            return;
+        }
+        match std::mem::take(&mut self.0) {
+            Holds::None => {}
+            Holds::One(old) if old.owner() == hold.owner() => self.0 = Holds::One(hold),
+            Holds::One(old) => {
+                let mut crowd = Box::new(Crowd::default());
+                crowd.put(old);
+                crowd.put(hold);
+                self.0 = Holds::Many(crowd);
+            }
+            Holds::Many(mut crowd) => {
+                crowd.put(hold);
+                self.0 = Holds::Many(crowd);
+            }
+        }
+    }
+
+    /// Changes this owner's hold in place; owner and limit stay.
+    pub fn change<R>(&mut self, owner: &[u8], change: impl FnOnce(&mut Hold) -> R) -> Option<R> {
+        match &mut self.0 {
+            Holds::None => None,
+            Holds::One(hold) => (hold.owner() == owner).then(|| change(hold)),
+            Holds::Many(crowd) => crowd.change(owner, change),
+        }
+    }
+
+    /// Takes this owner's hold out.
+    pub fn remove(&mut self, owner: &[u8]) -> Option<Hold> {
+        match std::mem::take(&mut self.0) {
+            Holds::None => None,
+            Holds::One(hold) if hold.owner() == owner => Some(hold),
+            one @ Holds::One(_) => {
+                self.0 = one;
+                None
+            }
+            Holds::Many(mut crowd) => {
+                let hold = crowd.remove(owner);
+                if crowd.len() > 0 {
+                    self.0 = Holds::Many(crowd);
+                }
+                hold
+            }
+        }
+    }
+
+    /// Takes out the hold with the earliest deadline, if that has come.
+    pub fn take_expired(&mut self, now: Micros) -> Option<Hold> {
+        if self.earliest().is_none_or(|deadline| now < deadline) {
+            return None;
+        }
+        match &self.0 {
+            Holds::None => None,
+            Holds::One(_) => match std::mem::take(&mut self.0) {
+                Holds::One(hold) => Some(hold),
+                _ => None,
+            },
+            Holds::Many(crowd) => {
+                let owner = crowd.earliest().map(|hold| hold.owner().to_vec())?;
+                self.remove(&owner)
+            }
+        }
+    }
+
+    /// The earliest deadline: when this lock wants to be looked at next.
+    #[inline]
+    pub fn earliest(&self) -> Option<Micros> {
+        match &self.0 {
+            Holds::None => None,
+            Holds::One(hold) => Some(hold.deadline),
+            Holds::Many(crowd) => crowd.earliest().map(|hold| hold.deadline),
+        }
+    }
+
+    /// The latest deadline.
+    pub fn latest(&self) -> Option<Micros> {
+        match &self.0 {
+            Holds::None => None,
+            Holds::One(hold) => Some(hold.deadline),
+            Holds::Many(crowd) => crowd.latest(),
+        }
+    }
+
+    /// All holds, the one that has held longest first.
+    pub fn holds(&self) -> impl Iterator<Item = &Hold> {
+        let (one, many) = match &self.0 {
+            Holds::None => (None, None),
+            Holds::One(hold) => (Some(hold), None),
+            Holds::Many(crowd) => (None, Some(crowd.by_age())),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+
+    /// The holds whose deadline is yet to come, the one that has held longest first.
+    pub fn live(&self, now: Micros) -> impl Iterator<Item = &Hold> {
+        self.holds().filter(move |hold| hold.is_live(now))
+    }
+
+    /// Whether a live hold has exactly this token.
+    pub fn has_live_token(&self, token: u64, now: Micros) -> bool {
+        match &self.0 {
+            Holds::None => false,
+            Holds::One(hold) => hold.token == token && hold.is_live(now),
+            Holds::Many(crowd) => crowd.with_token(token).any(|hold| hold.is_live(now)),
+        }
+    }
+
+    /// Bytes allocated besides its own size, near enough for MEMORY USAGE.
+    pub fn heap_size(&self) -> usize {
+        match &self.0 {
+            Holds::None => 0,
+            Holds::One(hold) => hold.heap_size(),
+            Holds::Many(crowd) => crowd.heap_size(),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What a request comes to, for one lock or for several at once: all or nothing.
+//!
+//! A command first asks how it stands with each of its locks, then decides, then carries the
+//! decision out on each: so that nothing is changed where anything is refused.
+
+use crate::time::{after_ms, Micros};
+use crate::{Error, Hold, Limit, Lock, Renewal};
+
+/// How a request stands with one lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The rule admits it.
+    Free,
+    /// Others hold it.
+    Held,
+    /// This owner holds it already, under this token.
+    Own(u64),
+    /// This owner holds it with another limit, and a hold's limit never changes.
+    OtherLimit,
+}
+
+/// How a request of this owner stands with a lock; `None` is a lock that does not exist.
+#[inline]
+pub fn standing(lock: Option<&Lock>, owner: &[u8], limit: Limit) -> Standing {
+    let Some(lock) = lock else {
+        return Standing::Free;
+    };
+    match lock.get(owner) {
+        Some(hold) if hold.limit() == limit => Standing::Own(hold.token),
+        Some(_) => Standing::OtherLimit,
+        None if lock.admits(limit) => Standing::Free,
+        None => Standing::Held,
+    }
+}
+
+/// What an ACQUIRE or MACQUIRE comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acquisition {
+    /// Granted under a new token: not all locks are this owner's under one token.
+    New,
+    /// This owner holds all of them under this token: granted again.
+    Again(u64),
+    /// Others hold one of them.
+    Refused,
+}
+
+/// Decides about all locks of a request.
+///
+/// # Errors
+/// [`Error::OtherLimit`] where this owner holds one of them with another limit; also when another
+/// one is held by others.
+#[inline]
+pub fn acquisition(standings: impl IntoIterator<Item = Standing>) -> Result<Acquisition, Error> {
+    let mut refused = false;
+    let mut again = None;
+    let mut new = false;
+    for standing in standings {
+        match standing {
+            Standing::OtherLimit => return Err(Error::OtherLimit),
+            Standing::Held => refused = true,
+            Standing::Free => new = true,
+            Standing::Own(token) => new |= again.replace(token).is_some_and(|before| before != token),
+        }
+    }
+    Ok(match again {
+        _ if refused => Acquisition::Refused,
+        Some(token) if !new => Acquisition::Again(token),
+        _ => Acquisition::New,
+    })
+}
+
+/// The terms on which a request is granted.
+#[derive(Clone, Copy, Debug)]
+pub struct Grant<'a> {
+    /// To whom.
+    pub owner: &'a [u8],
+    /// With how many holders at most.
+    pub limit: Limit,
+    /// From when.
+    pub now: Micros,
+    /// For how long, in milliseconds.
+    pub ttl_ms: i64,
+    /// Under which token, at least.
+    pub token: u64,
+    /// With which META, where one is given.
+    pub meta: Option<&'a [u8]>,
+}
+
+/// What a grant did to one lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Granted {
+    /// There is one more hold.
+    New,
+    /// The owner's hold goes on.
+    Again(Renewal),
+}
+
+impl Lock {
+    /// Carries a grant out. Asks nothing: see [`acquisition`].
+    #[inline]
+    pub fn grant(&mut self, grant: &Grant) -> Granted {
+        if !self.is_empty() {
+            let renew = |hold: &mut Hold| {
+                hold.renew(after_ms(grant.now, grant.ttl_ms), Some(grant.token), grant.meta)
+            };
+            if let Some(renewal) = self.change(grant.owner, renew) {
+                return Granted::Again(renewal);
+            }
+        }
+        self.put(Hold::granted(grant));
+        Granted::New
+    }
+}
+
+impl Hold {
+    /// A new hold on these terms.
+    #[inline]
+    pub fn granted(grant: &Grant) -> Hold {
+        let hold = Hold::new(grant.owner, grant.limit, grant.now, grant.ttl_ms, grant.token);
+        match grant.meta {
+            Some(meta) => hold.with_meta(meta),
+            None => hold,
+        }
+    }
+}
+
+/// The token that holds extended with FENCE agree on: the highest of `fence` and their own.
+/// `None` where one of them is not held.
+#[inline]
+pub fn extension(tokens: impl IntoIterator<Item = Option<u64>>, fence: Option<u64>) -> Option<Option<u64>> {
+    let mut highest = fence;
+    for token in tokens {
+        let token = token?;
+        highest = highest.map(|high| high.max(token));
+    }
+    Some(highest)
+}

@@ -1,0 +1,112 @@
+//! Where fencing tokens come from.
+
+use crate::Error;
+
+/// One minute: how far `last` starts ahead of the wall clock, and how far FENCE may lead it.
+const LEAD: u64 = 60_000_000;
+
+/// Tokens stay below this, so that they are exact in every client (2^53).
+pub const TOKEN_END: u64 = 1 << 53;
+
+/// The counter of a server. Every token it grants is `max(last + 1, clock)`, in microseconds,
+/// where `clock` is the wall clock at start plus the monotonic time since: so tokens also rise
+/// over a restart that lost the counter, if the wall clock is not more than a minute behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    last: u64,
+    used: bool,
+}
+
+impl Tokens {
+    /// A counter that starts at the wall clock (microseconds since 1970) + 1 minute.
+    pub fn starting_at(wall_clock: u64) -> Self {
+        Tokens { last: wall_clock.saturating_add(LEAD), used: false }
+    }
+
+    /// The highest token granted or accepted so far.
+    pub fn last(self) -> u64 {
+        self.last
+    }
+
+    /// Whether a token was ever granted here or arrived: else there is nothing to save.
+    pub fn used(self) -> bool {
+        self.used
+    }
+
+    /// The token of the next grant, where FENCE asks for at least `fence`.
+    #[inline]
+    pub fn next(self, clock: u64, fence: Option<u64>) -> u64 {
+        fence.unwrap_or(clock).max(self.last + 1)
+    }
+
+    /// Whether FENCE may ask for this token: one that is too far ahead would spoil the counter
+    /// for everyone after it.
+    ///
+    /// # Errors
+    /// [`Error::TokenTooFarAhead`] above both `last + 1` and `clock` + 1 minute.
+    #[inline]
+    pub fn check_fence(self, clock: u64, fence: u64) -> Result<(), Error> {
+        if fence > self.last + 1 && fence > clock.saturating_add(LEAD) {
+            return Err(Error::TokenTooFarAhead);
+        }
+        Ok(())
+    }
+
+    /// Every token granted or arrived raises the counter.
+    #[inline]
+    pub fn accept(&mut self, token: u64) {
+        self.last = self.last.max(token.min(TOKEN_END));
+        self.used = true;
+    }
+
+    /// At a promotion: what the old master granted unseen stays below, as after a start.
+    pub fn restart(&mut self, wall_clock: u64) {
+        self.last = self.last.max(wall_clock.saturating_add(LEAD));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rises_with_every_grant_and_follows_the_clock() {
+        let mut tokens = Tokens::starting_at(1_000);
+        assert!(!tokens.used());
+        let first = tokens.next(1_000, None);
+        assert_eq!(first, 60_001_001);
+        tokens.accept(first);
+        assert_eq!(tokens.next(1_001, None), first + 1);
+        assert_eq!(tokens.next(90_000_000, None), 90_000_000);
+        assert!(tokens.used());
+    }
+
+    #[test]
+    fn a_fence_is_a_floor_and_not_the_clock() {
+        let mut tokens = Tokens::starting_at(0);
+        assert_eq!(tokens.next(90_000_000, Some(5)), 60_000_001);
+        assert_eq!(tokens.next(0, Some(61_000_000)), 61_000_000);
+        tokens.accept(3);
+        assert_eq!(tokens.last(), 60_000_000);
+    }
+
+    #[test]
+    fn the_bound_on_fence() {
+        let mut tokens = Tokens::starting_at(0);
+        assert_eq!(tokens.check_fence(0, 60_000_001), Ok(()), "last + 1 is always allowed");
+        assert_eq!(tokens.check_fence(0, 60_000_002), Err(Error::TokenTooFarAhead));
+        assert_eq!(tokens.check_fence(2, 60_000_002), Ok(()));
+        tokens.accept(100_000_000);
+        assert_eq!(tokens.check_fence(0, 100_000_001), Ok(()));
+        assert_eq!(tokens.check_fence(0, u64::MAX), Err(Error::TokenTooFarAhead));
+    }
+
+    #[test]
+    fn a_promotion_raises_and_never_lowers() {
+        let mut tokens = Tokens::starting_at(0);
+        tokens.restart(5);
+        assert_eq!(tokens.last(), 60_000_005);
+        tokens.restart(1);
+        assert_eq!(tokens.last(), 60_000_005);
+    }
+}

@@ -1,0 +1,266 @@
+//! The lock against a naive model, under random commands while time passes; and the rule, spelled
+//! out in a table.
+
+mod naive;
+mod world;
+
+use naive::{NaiveHold, Request};
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use redis_lock_core::plan::{acquisition, extension, standing, Acquisition, Grant, Granted, Standing};
+use redis_lock_core::{Error, Hold, Limit, Lock, MAX_META};
+use world::{limit, Step, World, KEYS};
+
+/// Few enough to meet again; some too long to be kept inline.
+fn owner() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        4 => (b'a'..b'f').prop_map(|letter| vec![letter]),
+        1 => (0..3u8).prop_map(|byte| vec![byte; 512]),
+        1 => (0..40u8).prop_map(|n| vec![0xff, 0, n]),
+    ]
+}
+
+fn any_limit() -> impl Strategy<Value = Option<u64>> {
+    select(vec![None, None, Some(1), Some(2), Some(3), Some(5), Some(10_000)])
+}
+
+fn fence() -> impl Strategy<Value = Option<i64>> {
+    let distance =
+        prop_oneof![4 => -3..5i64, 2 => -20_000..20_000i64, 1 => select(vec![-100_000_000, 100_000_000])];
+    prop::option::weighted(0.3, distance)
+}
+
+fn meta() -> impl Strategy<Value = Vec<u8>> {
+    select(vec![vec![], b"why".to_vec(), b"another".to_vec(), vec![0xff; MAX_META]])
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let keys = prop_oneof![
+        2 => (0..KEYS).prop_map(|key| vec![key]),
+        1 => subsequence((0..KEYS).collect::<Vec<_>>(), 2..=KEYS).prop_shuffle(),
+    ];
+    let ttl = prop_oneof![8 => 1..8i64, 1 => 1..=86_400_000i64];
+    (keys, owner(), any_limit(), ttl, prop::option::of(meta())).prop_map(
+        |(keys, owner, limit, ttl_ms, meta)| Request { keys, owner, limit, ttl_ms, fence: None, meta },
+    )
+}
+
+/// Its token and moments are distances from the server's own.
+fn hold() -> impl Strategy<Value = NaiveHold> {
+    (owner(), any_limit(), 0..9_000i64, meta()).prop_map(|(owner, limit, deadline, meta)| NaiveHold {
+        owner,
+        limit,
+        deadline,
+        since: 0,
+        token: 0,
+        meta,
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let key = 0..KEYS;
+    prop_oneof![
+        16 => (request(), fence()).prop_map(|(request, fence)| Step::Acquire(request, fence)),
+        4 => (request(), fence()).prop_map(|(request, fence)| Step::Extend(request, fence)),
+        4 => (key.clone(), owner()).prop_map(|(key, owner)| Step::Release { key, owner }),
+        2 => (key.clone(), hold(), -9..9i64).prop_map(|(key, hold, token)| Step::Put { key, hold, token }),
+        2 => (key.clone(), owner(), -2_000..9_000i64, -9..9i64)
+            .prop_map(|(key, owner, deadline, token)| Step::Edit { key, owner, deadline, token }),
+        1 => key.prop_map(|key| Step::Reclaim { key }),
+        6 => (0..2_500i64).prop_map(Step::Pass),
+        1 => Just(Step::Promote),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn agrees_with_the_naive_model(steps in prop::collection::vec(step(), 1..120)) {
+        let mut world = World::new();
+        for step in &steps {
+            world.run(step);
+        }
+    }
+
+    /// Without time, effects from elsewhere and other keys: the purest form of the rule.
+    #[test]
+    fn never_more_holders_than_any_of_them_tolerates(
+        requests in prop::collection::vec((any_limit(), any::<bool>(), any::<prop::sample::Index>()), 1..60)
+    ) {
+        let mut lock = Lock::default();
+        for (number, (wire, leave, who)) in requests.into_iter().enumerate() {
+            let owners: Vec<Vec<u8>> = lock.holds().map(|hold| hold.owner().to_vec()).collect();
+            if leave && !owners.is_empty() {
+                prop_assert!(lock.remove(who.get::<Vec<u8>>(&owners)).is_some());
+            }
+            let limit = limit(wire);
+            let would_fit = lock.holds().map(Hold::limit).chain([limit]).all(|l| l.tolerates(lock.len() + 1));
+            prop_assert_eq!(lock.admits(limit), would_fit);
+            if would_fit {
+                lock.put(Hold::new(&number.to_le_bytes(), limit, 0, 1, number as u64 + 1));
+            }
+            prop_assert!(lock.holds().all(|hold| hold.limit().tolerates(lock.len())));
+        }
+    }
+
+    #[test]
+    fn what_several_standings_come_to(standings in prop::collection::vec(any_standing(), 1..6)) {
+        use Standing::{Free, Held, OtherLimit, Own};
+        let own: Vec<u64> = standings.iter().filter_map(|s| if let Own(token) = s { Some(*token) } else { None }).collect();
+        let expected = if standings.contains(&OtherLimit) {
+            Err(Error::OtherLimit)
+        } else if standings.contains(&Held) {
+            Ok(Acquisition::Refused)
+        } else if standings.contains(&Free) || own.iter().any(|token| *token != own[0]) {
+            Ok(Acquisition::New)
+        } else {
+            Ok(Acquisition::Again(own[0]))
+        };
+        prop_assert_eq!(acquisition(standings), expected);
+    }
+}
+
+fn any_standing() -> impl Strategy<Value = Standing> {
+    use Standing::{Free, Held, OtherLimit, Own};
+    prop_oneof![3 => Just(Free), 1 => Just(Held), 8 => (1..3u64).prop_map(Own), 1 => Just(OtherLimit)]
+}
+
+/// LIMIT n, or none where it is shared.
+type Wire = Option<u64>;
+
+const SHARED: Wire = None;
+
+/// A lock with holders 0, 1, 2, … of these limits.
+fn lock_of(limits: &[Wire]) -> Lock {
+    let mut lock = Lock::default();
+    for (owner, wire) in limits.iter().enumerate() {
+        lock.put(Hold::new(&owner.to_le_bytes(), limit(*wire), 0, 10, owner as u64 + 1));
+    }
+    lock
+}
+
+#[test]
+fn the_rule_in_a_table() {
+    let table: [(&[Wire], Wire, bool); 18] = [
+        (&[], Some(1), true),
+        (&[], Some(2), true),
+        (&[], SHARED, true),
+        (&[Some(1)], Some(1), false),
+        (&[Some(1)], SHARED, false),
+        (&[Some(1)], Some(10_000), false),
+        (&[SHARED], Some(1), false),
+        (&[SHARED], SHARED, true),
+        (&[SHARED], Some(2), true),
+        (&[SHARED, SHARED], Some(2), false),
+        (&[SHARED, SHARED], Some(3), true),
+        (&[Some(2)], SHARED, true),
+        (&[Some(2), SHARED], SHARED, false),
+        (&[SHARED, Some(3), SHARED], SHARED, false),
+        (&[Some(2), Some(2)], Some(5), false),
+        (&[Some(3), Some(5)], Some(3), true),
+        (&[Some(5), Some(3), SHARED], Some(5), false),
+        (&[Some(5), Some(5), SHARED], Some(3), false),
+    ];
+    for (holders, request, granted) in table {
+        assert_eq!(lock_of(holders).admits(limit(request)), granted, "{request:?} beside {holders:?}");
+        let expected = if granted { Standing::Free } else { Standing::Held };
+        assert_eq!(standing(Some(&lock_of(holders)), b"new", limit(request)), expected);
+    }
+    assert_eq!(standing(None, b"new", Limit::EXCLUSIVE), Standing::Free);
+}
+
+#[test]
+fn a_semaphore_has_exactly_as_many_holders_as_its_limit() {
+    for n in [1, 2, 3, 10, 9_999, 10_000u64] {
+        let mut lock = Lock::default();
+        for holder in 0..n {
+            assert!(lock.admits(limit(Some(n))), "{holder} of {n}");
+            lock.put(Hold::new(&holder.to_le_bytes(), limit(Some(n)), 0, 1, 1));
+        }
+        assert!(!lock.admits(limit(Some(n))), "more than {n}");
+        assert_eq!(lock.len() as u64, n);
+        assert!(!lock.admits(Limit::SHARED));
+        lock.remove(&0u64.to_le_bytes());
+        assert!(lock.admits(Limit::SHARED) && lock.admits(limit(Some(n))));
+        assert!(n == 1 || !lock.admits(Limit::EXCLUSIVE));
+    }
+}
+
+#[test]
+fn a_limit_goes_with_the_last_hold_that_had_it() {
+    let mut lock = lock_of(&[SHARED, Some(3), Some(3)]);
+    assert!(!lock.admits(Limit::SHARED));
+    lock.remove(&1usize.to_le_bytes());
+    assert!(lock.admits(Limit::SHARED), "two holders, and the limit of 3 is still there");
+    lock.put(Hold::new(b"another", Limit::SHARED, 0, 10, 9));
+    assert!(!lock.admits(Limit::SHARED));
+    lock.remove(&2usize.to_le_bytes());
+    assert!(lock.admits(Limit::SHARED));
+}
+
+#[test]
+fn putting_a_hold_again_keeps_its_age_and_takes_its_new_limit() {
+    let mut lock = lock_of(&[SHARED, SHARED, SHARED]);
+    lock.put(Hold::new(&1usize.to_le_bytes(), limit(Some(3)), 5, 20, 50));
+    let tokens: Vec<u64> = lock.holds().map(|hold| hold.token).collect();
+    assert_eq!(tokens, [1, 50, 3]);
+    assert!(!lock.admits(Limit::SHARED));
+    assert!(lock.has_live_token(50, 0) && !lock.has_live_token(2, 0));
+    assert_eq!((lock.earliest(), lock.latest()), (Some(10_000), Some(20_005)));
+}
+
+#[test]
+fn the_same_owner_again_gets_the_same_token_and_the_later_deadline() {
+    let mut lock = Lock::default();
+    let grant =
+        |now, ttl_ms, meta| Grant { owner: b"o", limit: Limit::EXCLUSIVE, now, ttl_ms, token: 7, meta };
+    assert_eq!(lock.grant(&grant(0, 10, Some(&b"why"[..]))), Granted::New);
+    let Granted::Again(renewal) = lock.grant(&grant(5_000, 1, None)) else { panic!("one hold an owner") };
+    assert!(!renewal.any(), "an earlier deadline, the same token and no META change nothing");
+    let Granted::Again(renewal) = lock.grant(&grant(5_000, 10, Some(b""))) else {
+        panic!("one hold an owner")
+    };
+    assert!(renewal.deadline && renewal.meta && !renewal.token);
+    let hold = lock.get(b"o").expect("it holds");
+    assert_eq!((lock.len(), hold.deadline, hold.since, hold.token, hold.meta()), (1, 15_000, 0, 7, &b""[..]));
+}
+
+#[test]
+fn a_lock_made_by_a_grant_is_the_one_that_a_grant_makes() {
+    for meta in [None, Some(&b""[..]), Some(b"why")] {
+        let grant = Grant { owner: b"o", limit: Limit::SHARED, now: 5, ttl_ms: 10, token: 7, meta };
+        let mut granted = Lock::default();
+        assert_eq!(granted.grant(&grant), Granted::New);
+        let made = Lock::of(Hold::granted(&grant));
+        assert_eq!(format!("{made:?}"), format!("{granted:?}"));
+        let hold = made.get(b"o").expect("it holds");
+        assert_eq!((hold.deadline, hold.since, hold.token), (10_005, 5, 7));
+        assert_eq!(hold.meta(), meta.unwrap_or_default());
+        assert_eq!(hold.clone().into_owner().as_slice(), b"o");
+    }
+}
+
+#[test]
+fn an_extension_is_for_all_or_for_none() {
+    assert_eq!(extension([Some(5), None, Some(9)], None), None);
+    assert_eq!(extension([None], Some(7)), None);
+    assert_eq!(extension([Some(5), Some(9)], None), Some(None), "tokens stay as they are");
+    assert_eq!(extension([Some(5), Some(9)], Some(7)), Some(Some(9)));
+    assert_eq!(extension([Some(5), Some(9)], Some(11)), Some(Some(11)));
+}
+
+#[test]
+fn expired_holds_go_the_earliest_first_and_only_when_they_are_due() {
+    let mut lock = Lock::default();
+    for (owner, ttl_ms) in [(b"c", 3), (b"a", 1), (b"b", 2)] {
+        lock.put(Hold::new(owner, Limit::SHARED, 0, ttl_ms, 1));
+    }
+    assert!(lock.take_expired(999).is_none());
+    let mut taken = |now| lock.take_expired(now).map(|hold| hold.owner().to_vec());
+    assert_eq!(taken(2_000), Some(b"a".to_vec()));
+    assert_eq!(taken(2_000), Some(b"b".to_vec()), "gone at its deadline, not after it");
+    assert_eq!(taken(2_000), None);
+    assert_eq!(taken(i64::MAX), Some(b"c".to_vec()));
+    assert!(lock.is_empty() && lock.earliest().is_none() && lock.latest().is_none());
+}

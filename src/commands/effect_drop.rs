@@ -1,0 +1,45 @@
+//! `LOCK._DROP key (EXPIRED owner | RELEASED owner)…`
+
+use redis_lock_core::effect::parse_gone;
+use redis_lock_core::Error;
+
+use super::{argument, bytes, Reply};
+use crate::docs::{Access, Arg, Doc, Keys};
+use crate::ffi::arguments::Args;
+use crate::ffi::context::Ctx;
+use crate::ffi::entry::Command;
+use crate::state::state;
+use crate::subject::{settle_all, Subject, Told};
+
+/// See the module.
+pub struct Drop;
+
+impl Command for Drop {
+    const NAME: &'static str = "lock._drop";
+    const FLAGS: &'static str = "write admin";
+
+    fn doc() -> Doc {
+        Doc {
+            summary: "Internal: holds that went, for replicas and AOF.",
+            complexity: "O(D log N) with D holds that went and N holders of the lock",
+            since: "0.1.0",
+            arity: -4,
+            keys: Some((Keys::First, Access::Delete)),
+            args: vec![
+                Arg::key(),
+                Arg::text("expired-owner").after("EXPIRED").optional().multiple(),
+                Arg::text("released-owner").after("RELEASED").optional().multiple(),
+            ],
+        }
+    }
+
+    fn run(ctx: &Ctx, args: Args) -> Result<Reply, Error> {
+        let gone = parse_gone(bytes(args, 2))?;
+        let mut subject = Subject::open_to_follow(ctx, argument(args, 1)?, state().now())?;
+        for (cause, owner) in gone {
+            subject.remove(owner, cause);
+        }
+        settle_all(&mut [subject], &Told::Verbatim);
+        Ok(Reply::Ok)
+    }
+}

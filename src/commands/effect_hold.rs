@@ -1,0 +1,61 @@
+//! `LOCK._HOLD key owner ttl-ms token [LIMIT n] [HELD ms] [META text] [EXPIRED owner | RELEASED owner]…`
+
+use redis_lock_core::effect::HoldEffect;
+use redis_lock_core::time::after_ms;
+use redis_lock_core::{Error, Hold as CoreHold};
+
+use super::{argument, bytes, from_client, Reply};
+use crate::docs::{Access, Arg, Doc, Keys};
+use crate::ffi::arguments::Args;
+use crate::ffi::context::Ctx;
+use crate::ffi::entry::Command;
+use crate::state::state;
+use crate::subject::{settle_all, Subject, Told};
+
+/// See the module.
+pub struct Hold;
+
+impl Command for Hold {
+    const NAME: &'static str = "lock._hold";
+    const FLAGS: &'static str = "write admin";
+
+    fn doc() -> Doc {
+        Doc {
+            summary: "Internal: what became of a hold, for replicas and AOF.",
+            complexity: "O(log N) with N holders of the lock, and O(log M) with M locks held on the server",
+            since: "0.1.0",
+            arity: -5,
+            keys: Some((Keys::First, Access::Update)),
+            args: vec![
+                Arg::key(),
+                Arg::text("owner"),
+                Arg::integer("ttl-ms"),
+                Arg::integer("token"),
+                Arg::integer("n").after("LIMIT").optional(),
+                Arg::integer("milliseconds").after("HELD").optional(),
+                Arg::text("text").after("META").optional(),
+                Arg::text("expired-owner").after("EXPIRED").optional().multiple(),
+                Arg::text("released-owner").after("RELEASED").optional().multiple(),
+            ],
+        }
+    }
+
+    fn run(ctx: &Ctx, args: Args) -> Result<Reply, Error> {
+        let (state, now) = (state(), state().now());
+        let effect = HoldEffect::parse(bytes(args, 2))?;
+        if from_client(ctx) {
+            state.tokens().check_fence(state.token_clock(now), effect.token)?;
+        }
+        let mut subject = Subject::open_to_follow(ctx, argument(args, 1)?, now)?;
+        for (cause, owner) in &effect.gone {
+            subject.remove(owner, *cause);
+        }
+        let mut hold = CoreHold::new(effect.owner, effect.limit, now, effect.ttl_ms, effect.token)
+            .with_meta(effect.meta);
+        hold.since = after_ms(now, -effect.held_ms);
+        subject.put(hold);
+        state.accept_token(effect.token);
+        settle_all(&mut [subject], &Told::Verbatim);
+        Ok(Reply::Ok)
+    }
+}

@@ -1,0 +1,138 @@
+//! ACQUIRE, EXTEND and RELEASE over one key or several: the commands differ in their arguments.
+
+use std::ops::Range;
+
+use redis_lock_core::effect::Cause;
+use redis_lock_core::plan::{acquisition, extension, standing, Acquisition, Grant};
+use redis_lock_core::request::{check_owner, Acquire, Extend};
+use redis_lock_core::time::Micros;
+use redis_lock_core::Error;
+
+use super::{decide_here, Reply};
+use crate::ffi::arguments::{Args, Str};
+use crate::ffi::context::Ctx;
+use crate::state::state;
+use crate::subject::{settle_all, Subject, Told};
+
+/// The keys that a command names.
+pub enum Keys<'c> {
+    /// The one key of ACQUIRE, EXTEND and RELEASE.
+    One(Str<'c>),
+    /// The arguments of this range, for the M-commands.
+    Many(Args<'c>, Range<usize>),
+}
+
+/// Opens the keys and hands them on; one needs no list.
+#[inline]
+fn with_subjects<'c, R>(
+    ctx: &'c Ctx,
+    keys: Keys<'c>,
+    now: Micros,
+    then: impl FnOnce(&mut [Subject<'c>]) -> Result<R, Error>,
+) -> Result<R, Error> {
+    match keys {
+        Keys::One(name) => then(&mut [Subject::open(ctx, name, now)?]),
+        Keys::Many(args, range) => {
+            let names = args.from(range.start).take(range.len());
+            then(&mut Subject::open_all(ctx, names, now)?)
+        }
+    }
+}
+
+/// Grants all of these locks or none. `words` are the client's own for owner and ttl.
+#[inline]
+pub fn acquire<'c>(
+    ctx: &'c Ctx,
+    now: Micros,
+    keys: Keys<'c>,
+    request: &Acquire,
+    words: (Str<'c>, Str<'c>),
+) -> Result<Reply, Error> {
+    check_before_keys(ctx, now, request.fence)?;
+    with_subjects(ctx, keys, now, |subjects| {
+        prepare(subjects, now)?;
+        let standings = subjects.iter().map(|subject| standing(subject.lock(), request.owner, request.limit));
+        let decided = acquisition(standings);
+        let Ok(Some(token)) = decided.map(|decided| token_of(decided, request.fence, now)) else {
+            // Also a refusal tells of what it found expired.
+            settle_all(subjects, &Told::Effect(request.owner));
+            decided?;
+            state().totals.refused.add(1);
+            return Ok(Reply::Nil);
+        };
+        let Acquire { owner, limit, ttl_ms, meta, .. } = *request;
+        let grant = Grant { owner, limit, now, ttl_ms, token, meta };
+        subjects.iter_mut().for_each(|subject| subject.grant(&grant));
+        state().accept_token(token);
+        settle_all(subjects, &Told::Grant(words.0, words.1));
+        Ok(Reply::token(token))
+    })
+}
+
+/// The token that a grant comes to; `None` where there is none.
+#[inline]
+fn token_of(decided: Acquisition, fence: Option<u64>, now: Micros) -> Option<u64> {
+    match decided {
+        Acquisition::New => Some(state().tokens().next(state().token_clock(now), fence)),
+        Acquisition::Again(token) => Some(token.max(fence.unwrap_or(0))),
+        Acquisition::Refused => None,
+    }
+}
+
+/// Extends this owner's holds of all these locks or none.
+#[inline]
+pub fn extend<'c>(ctx: &'c Ctx, now: Micros, keys: Keys<'c>, request: &Extend) -> Result<Reply, Error> {
+    check_before_keys(ctx, now, request.fence)?;
+    with_subjects(ctx, keys, now, |subjects| {
+        prepare(subjects, now)?;
+        let tokens = subjects.iter().map(|subject| subject.hold(request.owner).map(|hold| hold.token));
+        let extended = extension(tokens, request.fence);
+        if let Some(token) = extended {
+            subjects.iter_mut().for_each(|subject| subject.extend(request.owner, request.ttl_ms, token));
+            if let Some(token) = token {
+                state().accept_token(token);
+            }
+        }
+        settle_all(subjects, &Told::Effect(request.owner));
+        Ok(match extended {
+            None => Reply::Integer(0),
+            Some(None) => Reply::Integer(1),
+            Some(Some(token)) => Reply::token(token),
+        })
+    })
+}
+
+/// Releases this owner's holds of these locks; how many it had.
+#[inline]
+pub fn release<'c>(ctx: &'c Ctx, keys: Keys<'c>, owner: &[u8], told: &Told) -> Result<Reply, Error> {
+    check_owner(owner)?;
+    decide_here(ctx)?;
+    with_subjects(ctx, keys, state().now(), |subjects| {
+        let mut released = 0;
+        for subject in subjects.iter_mut() {
+            subject.purge();
+            released += i64::from(subject.remove(owner, Cause::Released));
+        }
+        settle_all(subjects, told);
+        Ok(Reply::Integer(released))
+    })
+}
+
+/// What is left to check before a key is looked at.
+#[inline]
+fn check_before_keys(ctx: &Ctx, now: Micros, fence: Option<u64>) -> Result<(), Error> {
+    decide_here(ctx)?;
+    let state = state();
+    match fence {
+        Some(fence) => state.tokens().check_fence(state.token_clock(now), fence),
+        None => Ok(()),
+    }
+}
+
+/// Checks what comes after the keys' types, and clears them of what is past its deadline.
+#[inline]
+fn prepare(subjects: &mut [Subject], now: Micros) -> Result<(), Error> {
+    state().check_cooldown(now)?;
+    subjects.iter_mut().for_each(Subject::purge);
+    Ok(())
+}

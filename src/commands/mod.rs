@@ -1,0 +1,83 @@
+//! The commands: each file parses its arguments and says what it wants; `granting` and `reading`
+//! are what several of them share.
+
+pub mod acquire;
+pub mod check;
+pub mod effect_drop;
+pub mod effect_hold;
+pub mod effect_last;
+pub mod extend;
+mod granting;
+pub mod info;
+pub mod macquire;
+pub mod mextend;
+pub mod mrelease;
+pub mod owner;
+pub mod release;
+pub mod ttl;
+
+use redis_lock_core::request::{parse_numkeys, Terms};
+use redis_lock_core::Error;
+
+use crate::configuration;
+use crate::ffi::arguments::{Args, Str};
+use crate::ffi::context::Ctx;
+use crate::state::state;
+
+/// What a command replies.
+pub enum Reply {
+    /// An integer.
+    Integer(i64),
+    /// Nil.
+    Nil,
+    /// `+OK`.
+    Ok,
+    /// Nothing more: it was sent already.
+    Sent,
+}
+
+impl Reply {
+    /// A token; they stay below 2^53.
+    fn token(token: u64) -> Reply {
+        Reply::Integer(i64::try_from(token).unwrap_or(i64::MAX))
+    }
+}
+
+/// The argument at `index`; the arity has made sure that it is there.
+#[inline]
+fn argument<'a>(args: Args<'a>, index: usize) -> Result<Str<'a>, Error> {
+    args.get(index).ok_or(Error::Syntax)
+}
+
+/// The bytes of the arguments from `start` on.
+#[inline]
+fn bytes<'a>(args: Args<'a>, start: usize) -> impl Iterator<Item = &'a [u8]> {
+    args.from(start).map(Str::bytes)
+}
+
+/// What the server allows now.
+#[inline]
+fn terms(now: redis_lock_core::time::Micros) -> Terms {
+    Terms { max_ttl_ms: configuration::MAX_TTL.get(), now }
+}
+
+/// Where the keys of `numkeys key [key …]` end and what follows begins; that must be at least
+/// `needed` arguments.
+fn keys_end(args: Args, needed: usize) -> Result<usize, Error> {
+    let available = args.len().saturating_sub(2 + needed);
+    Ok(2 + parse_numkeys(argument(args, 1)?.bytes(), available)?)
+}
+
+/// Only a master decides about locks; a replica that lets clients write would only fool them.
+#[inline]
+fn decide_here(ctx: &Ctx) -> Result<(), Error> {
+    if state().is_replica() && !ctx.is_replicated() {
+        return Err(Error::ReadOnly);
+    }
+    Ok(())
+}
+
+/// Whether an ordinary client sent this command, and not a master or the AOF.
+fn from_client(ctx: &Ctx) -> bool {
+    !(state().is_passive() || ctx.is_replicated())
+}

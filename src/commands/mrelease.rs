@@ -1,0 +1,43 @@
+//! `LOCK.MRELEASE numkeys key [key …] owner`
+
+use redis_lock_core::Error;
+
+use super::granting::{self, Keys};
+use super::{argument, keys_end, Reply};
+use crate::docs::{self, counted_keys, Access, Arg, Doc};
+use crate::ffi::arguments::Args;
+use crate::ffi::context::Ctx;
+use crate::ffi::entry::Command;
+use crate::subject::Told;
+
+/// See the module.
+pub struct Mrelease;
+
+impl Command for Mrelease {
+    const NAME: &'static str = "lock.mrelease";
+    const FLAGS: &'static str = "write getkeys-api";
+    const COUNTED_KEYS: Option<Access> = Some(Access::Delete);
+
+    fn doc() -> Doc {
+        let mut args = counted_keys();
+        args.push(Arg::text("owner"));
+        Doc {
+            summary: "Releases an owner's holds of several locks, and replies how many it had.",
+            complexity:
+                "O(K log N) with K keys and N holders of each, and O(K log M) with M locks held on the server",
+            since: "0.1.0",
+            arity: -4,
+            keys: Some((docs::Keys::Counted, Access::Delete)),
+            args,
+        }
+    }
+
+    fn run(ctx: &Ctx, args: Args) -> Result<Reply, Error> {
+        let end = keys_end(args, 1)?;
+        if args.len() != end + 1 {
+            return Err(Error::Syntax);
+        }
+        let owner = argument(args, end)?.bytes();
+        granting::release(ctx, Keys::Many(args, 2..end), owner, &Told::Effect(owner))
+    }
+}

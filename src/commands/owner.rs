@@ -1,0 +1,41 @@
+//! `LOCK.OWNER key`
+
+use redis_lock_core::Error;
+
+use super::{argument, Reply};
+use crate::docs::{Access, Arg, Doc, Keys};
+use crate::ffi::arguments::Args;
+use crate::ffi::context::Ctx;
+use crate::ffi::entry::Command;
+use crate::ffi::key::Key;
+use crate::state::state;
+
+/// See the module.
+pub struct Owner;
+
+impl Command for Owner {
+    const NAME: &'static str = "lock.owner";
+    const FLAGS: &'static str = "readonly fast";
+
+    fn doc() -> Doc {
+        Doc {
+            summary: "Who holds a lock: of several holders the one that has held longest; nil if nobody.",
+            complexity: "O(1)",
+            since: "0.1.0",
+            arity: 2,
+            keys: Some((Keys::First, Access::Read)),
+            args: vec![Arg::key()],
+        }
+    }
+
+    fn run(ctx: &Ctx, args: Args) -> Result<Reply, Error> {
+        let key = Key::read(ctx, argument(args, 1)?)?;
+        match key.lock().and_then(|lock| lock.live(state().now()).next()) {
+            None => Ok(Reply::Nil),
+            Some(hold) => {
+                ctx.reply_bytes(hold.owner());
+                Ok(Reply::Sent)
+            }
+        }
+    }
+}

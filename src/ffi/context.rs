@@ -1,0 +1,186 @@
+//! What a command or event handler may ask of the server.
+
+use std::ffi::{CStr, CString};
+use std::os::raw::{c_int, c_long};
+
+use redis_module::raw;
+
+use super::api::call;
+use super::arguments::Str;
+
+/// The server's context of one call.
+pub struct Ctx(*mut raw::RedisModuleCtx);
+
+/// The log level of what somebody should act on.
+pub(super) const WARNING: &CStr = c"warning";
+
+/// Classes of keyspace events.
+#[derive(Clone, Copy)]
+pub enum Class {
+    /// `d`: events of modules.
+    Module,
+    /// `g`: events of any key.
+    Generic,
+}
+
+impl Ctx {
+    /// # Safety
+    /// `ctx` must be a context that the server handed to the running callback, or one that it
+    /// keeps for ever, and must not outlive that.
+    pub unsafe fn from_raw(ctx: *mut raw::RedisModuleCtx) -> Self {
+        Ctx(ctx)
+    }
+
+    /// The pointer, for calls of the API.
+    pub fn as_ptr(&self) -> *mut raw::RedisModuleCtx {
+        self.0
+    }
+
+    fn flag(&self, flag: u32) -> bool {
+        // SAFETY: the context is valid (see `from_raw`).
+        let flags = unsafe { call!(RedisModule_GetContextFlags, self.0) };
+        flags as u32 & flag != 0
+    }
+
+    /// Whether a script or function runs this command.
+    pub fn in_script(&self) -> bool {
+        self.flag(raw::REDISMODULE_CTX_FLAGS_LUA)
+    }
+
+    /// Whether a master, or the AOF, sent this command.
+    pub fn is_replicated(&self) -> bool {
+        self.flag(raw::REDISMODULE_CTX_FLAGS_REPLICATED | raw::REDISMODULE_CTX_FLAGS_LOADING)
+    }
+
+    /// Whether this server replicates another one.
+    pub fn is_replica(&self) -> bool {
+        self.flag(raw::REDISMODULE_CTX_FLAGS_SLAVE)
+    }
+
+    /// The number of the selected database.
+    #[inline]
+    pub fn db(&self) -> i32 {
+        // SAFETY: the context is valid.
+        unsafe { call!(RedisModule_GetSelectedDb, self.0) }
+    }
+
+    /// Selects a database; false where there is none with this number.
+    pub fn select_db(&self, db: i32) -> bool {
+        // SAFETY: the context is valid.
+        unsafe { call!(RedisModule_SelectDb, self.0, db) == raw::REDISMODULE_OK as c_int }
+    }
+
+    /// Writes a warning to the server's log.
+    pub fn warn(&self, line: &str) {
+        let line = printable(line);
+        // SAFETY: the line is passed as an argument, never as the format.
+        unsafe { call!(RedisModule_Log, self.0, WARNING.as_ptr(), c"%s".as_ptr(), line.as_ptr()) }
+    }
+
+    /// A field of INFO that is a number; `None` where there is no such field.
+    pub fn server_info(&self, section: &CStr, field: &CStr) -> Option<i64> {
+        let mut failed = 0;
+        // SAFETY: both names end in NUL; what is got is given back before anything else.
+        let value = unsafe {
+            let info = call!(RedisModule_GetServerInfo, self.0, section.as_ptr());
+            let value = call!(RedisModule_ServerInfoGetFieldSigned, info, field.as_ptr(), &mut failed);
+            call!(RedisModule_FreeServerInfo, self.0, info);
+            value
+        };
+        (failed == raw::REDISMODULE_OK as c_int).then_some(value)
+    }
+
+    /// Tells subscribers what happened to a key of the selected database.
+    #[inline]
+    pub fn notify(&self, class: Class, event: &CStr, key: Str) {
+        let class = match class {
+            Class::Module => raw::REDISMODULE_NOTIFY_MODULE,
+            Class::Generic => raw::REDISMODULE_NOTIFY_GENERIC,
+        };
+        // SAFETY: all pointers are valid for the call.
+        unsafe { call!(RedisModule_NotifyKeyspaceEvent, self.0, class, event.as_ptr(), key.as_ptr()) };
+    }
+
+    /// Fails transactions that watch this key, and tells clients that cache it.
+    #[inline]
+    pub fn signal_modified(&self, key: Str) {
+        // SAFETY: all pointers are valid for the call.
+        unsafe { call!(RedisModule_SignalModifiedKey, self.0, key.as_ptr()) };
+    }
+
+    /// Replicates the running command as the client sent it.
+    pub fn replicate_verbatim(&self) {
+        // SAFETY: called from a command only.
+        unsafe { call!(RedisModule_ReplicateVerbatim, self.0) };
+    }
+
+    /// Whether the server pauses writes: then the module must not write by itself.
+    pub fn writes_are_paused(&self) -> bool {
+        // SAFETY: takes nothing.
+        unsafe { call!(RedisModule_AvoidReplicaTraffic,) != 0 }
+    }
+
+    /// Replies an integer.
+    #[inline]
+    pub fn reply_integer(&self, number: i64) {
+        // SAFETY: called once a reply is due.
+        unsafe { call!(RedisModule_ReplyWithLongLong, self.0, number) };
+    }
+
+    /// Replies nil.
+    pub fn reply_nil(&self) {
+        // SAFETY: called once a reply is due.
+        unsafe { call!(RedisModule_ReplyWithNull, self.0) };
+    }
+
+    /// Replies `+OK`.
+    pub fn reply_ok(&self) {
+        // SAFETY: called once a reply is due.
+        unsafe { call!(RedisModule_ReplyWithSimpleString, self.0, c"OK".as_ptr()) };
+    }
+
+    /// Replies a string.
+    pub fn reply_bytes(&self, bytes: &[u8]) {
+        // SAFETY: pointer and length are those of a slice.
+        unsafe { call!(RedisModule_ReplyWithStringBuffer, self.0, bytes.as_ptr().cast(), bytes.len()) };
+    }
+
+    /// Replies an error: its code, then what is wrong.
+    pub fn reply_error(&self, line: &str) {
+        let line = printable(line);
+        // SAFETY: the line ends in NUL.
+        unsafe { call!(RedisModule_ReplyWithError, self.0, line.as_ptr()) };
+    }
+
+    /// Begins an array of `len` replies.
+    pub fn reply_array(&self, len: usize) {
+        // SAFETY: the caller sends that many. No array has 2^63 elements.
+        unsafe { call!(RedisModule_ReplyWithArray, self.0, len as c_long) };
+    }
+
+    /// Begins a map of `len` pairs of replies; a flat array under RESP2.
+    pub fn reply_map(&self, len: usize) {
+        // SAFETY: the caller sends that many pairs.
+        unsafe { call!(RedisModule_ReplyWithMap, self.0, len as c_long) };
+    }
+}
+
+/// Microseconds on the server's monotonic clock, read afresh.
+#[inline]
+pub fn monotonic_micros() -> u64 {
+    // SAFETY: takes nothing.
+    unsafe { call!(RedisModule_MonotonicMicroseconds,) }
+}
+
+/// Whether clients can subscribe to keyspace events of any class.
+#[inline]
+pub fn publishes_events() -> bool {
+    // SAFETY: takes nothing.
+    unsafe { call!(RedisModule_GetNotifyKeyspaceEvents,) != 0 }
+}
+
+/// A line that C can take: without NUL, cut there.
+pub(super) fn printable(line: &str) -> CString {
+    let end = line.find('\0').unwrap_or(line.len());
+    CString::new(&line[..end]).unwrap_or_default()
+}

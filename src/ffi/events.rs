@@ -1,0 +1,170 @@
+//! What the server tells the module: role, loading, flushes, swapped databases, forks, the end of
+//! each turn of its event loop, and keys that arrive.
+
+use std::cell::Cell;
+use std::ffi::CStr;
+use std::os::raw::{c_char, c_int, c_void};
+
+use redis_module::raw;
+
+use super::api::call;
+use super::arguments::{OwnedStr, Str};
+use super::context::Ctx;
+use super::entry::guard;
+use super::main_thread::MainThread;
+use crate::state::{state, Loading};
+use crate::{arrivals, reclaim, server};
+
+/// A context of the module's own, for where the server hands none.
+static OWN: MainThread<*mut raw::RedisModuleCtx> = MainThread::new();
+
+/// Subscribes to all of them; false where the server refuses.
+pub fn subscribe(ctx: &Ctx) -> bool {
+    let events: [(u64, u64, Handler); 7] = [
+        (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, 1, on_role),
+        (raw::REDISMODULE_EVENT_LOADING, 1, on_loading),
+        (raw::REDISMODULE_EVENT_FLUSHDB, 1, on_flush),
+        (raw::REDISMODULE_EVENT_SWAPDB, 1, on_swap),
+        (raw::REDISMODULE_EVENT_FORK_CHILD, 1, on_fork),
+        (raw::REDISMODULE_EVENT_EVENTLOOP, 1, on_event_loop),
+        (raw::REDISMODULE_EVENT_MODULE_CHANGE, 1, on_module),
+    ];
+    // SAFETY: the handlers have the signatures that the server expects.
+    let subscribed = events.into_iter().all(|(id, dataver, handler)| unsafe {
+        let event = raw::RedisModuleEvent { id, dataver };
+        call!(RedisModule_SubscribeToServerEvent, ctx.as_ptr(), event, Some(handler))
+            == raw::REDISMODULE_OK as c_int
+    });
+    // SAFETY: the context of the load; what it makes is kept for ever.
+    OWN.get_or_init(|| unsafe { call!(RedisModule_GetDetachedThreadSafeContext, ctx.as_ptr()) });
+    subscribed && hear(raw::REDISMODULE_NOTIFY_LOADED)
+}
+
+/// From now on hears of keys that arrive by RENAME, MOVE and RESTORE. They come with the events
+/// of every DEL and EXPIRE of the server, and each costs it a call: so nobody listens until the
+/// first lock leaves its key by another way than a LOCK command, or is restored. The server tells
+/// where it arrives only after it has told that it left or was read, so this is in time.
+pub fn hear_of_arrivals() {
+    static HEARS: MainThread<Cell<bool>> = MainThread::new();
+    if !HEARS.get_or_init(|| Cell::new(false)).replace(true) {
+        hear(raw::REDISMODULE_NOTIFY_GENERIC);
+    }
+}
+
+fn hear(class: c_int) -> bool {
+    let Some(&own) = OWN.get() else { return false };
+    // SAFETY: the context lives as long as the server; the handler has the signature that the
+    // server expects.
+    unsafe {
+        call!(RedisModule_SubscribeToKeyspaceEvents, own, class, Some(on_key)) == raw::REDISMODULE_OK as c_int
+    }
+}
+
+type Handler = unsafe extern "C" fn(*mut raw::RedisModuleCtx, raw::RedisModuleEvent, u64, *mut c_void);
+
+unsafe extern "C" fn on_role(
+    _: *mut raw::RedisModuleCtx,
+    _: raw::RedisModuleEvent,
+    role: u64,
+    _: *mut c_void,
+) {
+    guard((), || match role {
+        raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER => server::became_master(),
+        _ => server::became_replica(),
+    });
+}
+
+unsafe extern "C" fn on_loading(
+    ctx: *mut raw::RedisModuleCtx,
+    _: raw::RedisModuleEvent,
+    step: u64,
+    _: *mut c_void,
+) {
+    // SAFETY: the server's context, valid during the callback; so in all handlers here.
+    let ctx = unsafe { Ctx::from_raw(ctx) };
+    guard((), || match step {
+        raw::REDISMODULE_SUBEVENT_LOADING_ENDED | raw::REDISMODULE_SUBEVENT_LOADING_FAILED => {
+            server::loading_ended(&ctx);
+        }
+        raw::REDISMODULE_SUBEVENT_LOADING_AOF_START => server::loading_started(Loading::Aof),
+        _ => server::loading_started(Loading::Rdb),
+    });
+}
+
+unsafe extern "C" fn on_flush(
+    _: *mut raw::RedisModuleCtx,
+    _: raw::RedisModuleEvent,
+    step: u64,
+    data: *mut c_void,
+) {
+    if step != raw::REDISMODULE_SUBEVENT_FLUSHDB_START {
+        return;
+    }
+    // SAFETY: this event's data is a flush info.
+    let db = unsafe { (*data.cast::<raw::RedisModuleFlushInfoV1>()).dbnum };
+    guard((), || arrivals::flush((db >= 0).then_some(db)));
+}
+
+unsafe extern "C" fn on_swap(
+    _: *mut raw::RedisModuleCtx,
+    _: raw::RedisModuleEvent,
+    _: u64,
+    data: *mut c_void,
+) {
+    // SAFETY: this event's data is a swap info.
+    let swap = unsafe { &*data.cast::<raw::RedisModuleSwapDbInfoV1>() };
+    guard((), || arrivals::swap(swap.dbnum_first, swap.dbnum_second));
+}
+
+unsafe extern "C" fn on_fork(
+    _: *mut raw::RedisModuleCtx,
+    _: raw::RedisModuleEvent,
+    step: u64,
+    _: *mut c_void,
+) {
+    if step == raw::REDISMODULE_SUBEVENT_FORK_CHILD_BORN {
+        guard((), server::child_born);
+    }
+}
+
+unsafe extern "C" fn on_event_loop(
+    ctx: *mut raw::RedisModuleCtx,
+    _: raw::RedisModuleEvent,
+    step: u64,
+    _: *mut c_void,
+) {
+    if step == raw::REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP {
+        // SAFETY: see `on_loading`.
+        let ctx = unsafe { Ctx::from_raw(ctx) };
+        guard((), || reclaim::before_sleep(&ctx));
+    }
+}
+
+/// Another module was loaded or unloaded.
+unsafe extern "C" fn on_module(
+    _: *mut raw::RedisModuleCtx,
+    _: raw::RedisModuleEvent,
+    _: u64,
+    _: *mut c_void,
+) {
+    state().set_other_modules(true);
+}
+
+unsafe extern "C" fn on_key(
+    ctx: *mut raw::RedisModuleCtx,
+    _: c_int,
+    event: *const c_char,
+    key: *mut raw::RedisModuleString,
+) -> c_int {
+    // SAFETY: the event's name ends in NUL; context and key are valid during the callback.
+    let (ctx, event, key) = unsafe { (Ctx::from_raw(ctx), CStr::from_ptr(event), Str::from_raw(key)) };
+    let from = match event.to_bytes() {
+        b"loaded" | b"restore" => arrivals::From::Outside,
+        b"rename_to" | b"move_to" => arrivals::From::OtherKey,
+        _ => return raw::REDISMODULE_OK as c_int,
+    };
+    // A copy: while it loads, the server keeps the name on its stack, and to open a key is to
+    // keep its name.
+    guard((), || arrivals::arrive(&ctx, OwnedStr::new(key.bytes()).as_str(), from));
+    raw::REDISMODULE_OK as c_int
+}

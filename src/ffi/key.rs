@@ -1,0 +1,147 @@
+//! A key, opened.
+
+use std::os::raw::c_int;
+
+use redis_lock_core::{Error, Lock};
+use redis_module::raw;
+
+use super::api::call;
+use super::arguments::Str;
+use super::context::Ctx;
+use super::datatype;
+use super::value::Value;
+
+const READ: c_int = raw::REDISMODULE_READ as c_int;
+const WRITE: c_int = raw::REDISMODULE_WRITE as c_int;
+const NO_EXPIRE: i64 = -1;
+
+/// An open key that is empty or holds a lock.
+pub struct Key<'c> {
+    handle: *mut raw::RedisModuleKey,
+    value: Option<&'c Value>,
+    name: Str<'c>,
+}
+
+impl<'c> Key<'c> {
+    /// Opens a key of the selected database to change it.
+    ///
+    /// # Errors
+    /// [`Error::WrongType`] where it holds something else.
+    #[inline]
+    pub fn open(ctx: &'c Ctx, name: Str<'c>) -> Result<Self, Error> {
+        Self::open_with(ctx, name, READ | WRITE)
+    }
+
+    /// Opens a key to look at it.
+    ///
+    /// # Errors
+    /// As [`Key::open`].
+    #[inline]
+    pub fn read(ctx: &'c Ctx, name: Str<'c>) -> Result<Self, Error> {
+        Self::open_with(ctx, name, READ)
+    }
+
+    #[inline]
+    fn open_with(ctx: &'c Ctx, name: Str<'c>, mode: c_int) -> Result<Self, Error> {
+        // SAFETY: context and name are valid; the handle is closed when `self` is dropped, and
+        // a handle that is null (nothing to read there) is not used.
+        unsafe {
+            let handle = call!(RedisModule_OpenKey, ctx.as_ptr(), name.as_ptr(), mode);
+            let mut key = Key { handle, value: None, name };
+            if handle.is_null() {
+                return Ok(key);
+            }
+            if datatype::is_lock(call!(RedisModule_ModuleTypeGetType, handle)) {
+                // A value of our type is a `Value` (`create`, `datatype.rs`). It lives while the
+                // key has it, and only this handle takes it away.
+                key.value = call!(RedisModule_ModuleTypeGetValue, handle).cast::<Value>().as_ref();
+                return Ok(key);
+            }
+            match call!(RedisModule_KeyType, handle) {
+                empty if empty == raw::REDISMODULE_KEYTYPE_EMPTY as c_int => Ok(key),
+                _ => Err(Error::WrongType),
+            }
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> Str<'c> {
+        self.name
+    }
+
+    /// What it holds.
+    #[inline]
+    pub fn value(&self) -> Option<&Value> {
+        self.value
+    }
+
+    /// Its lock, to look at.
+    #[inline]
+    pub fn lock(&self) -> Option<&Lock> {
+        self.value.map(Value::lock)
+    }
+
+    /// Its lock, to change.
+    #[inline]
+    pub fn lock_mut(&mut self) -> Option<&mut Lock> {
+        // SAFETY: this key is borrowed exclusively, no key is opened twice by one command
+        // (`Subject::open_all`), and what the server calls in between changes no lock that is open.
+        self.value.map(|value| unsafe { value.lock_mut() })
+    }
+
+    /// Puts a lock into an empty key of this database.
+    #[inline]
+    pub fn create(&mut self, lock: Lock, db: i32) {
+        let value = Box::into_raw(Value::new(lock, db, self.name.bytes()));
+        // SAFETY: the key is open for writing and the server owns the value from here on; it
+        // gives it back to `free` and to nothing else.
+        unsafe {
+            call!(RedisModule_ModuleTypeSetValue, self.handle, datatype::redis_type(), value.cast());
+            self.value = Some(&*value);
+        }
+    }
+
+    /// Removes the key.
+    #[inline]
+    pub fn delete(&mut self) {
+        self.value = None;
+        // SAFETY: the key is open for writing.
+        unsafe { call!(RedisModule_DeleteKey, self.handle) };
+    }
+
+    /// Removes the expiry that somebody gave the key; true where there was one.
+    #[inline]
+    pub fn persist(&mut self) -> bool {
+        if self.value.is_none() {
+            return false;
+        }
+        // SAFETY: the key is open for writing and not empty.
+        unsafe {
+            if call!(RedisModule_GetExpire, self.handle) == NO_EXPIRE {
+                return false;
+            }
+            call!(RedisModule_SetExpire, self.handle, NO_EXPIRE);
+        }
+        true
+    }
+}
+
+impl Key<'_> {
+    /// Closes it before its time: what others do from here on may remove it.
+    #[inline]
+    pub fn close(&mut self) {
+        self.value = None;
+        let handle = std::mem::replace(&mut self.handle, std::ptr::null_mut());
+        if !handle.is_null() {
+            // SAFETY: opened once, closed once.
+            unsafe { call!(RedisModule_CloseKey, handle) };
+        }
+    }
+}
+
+impl Drop for Key<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,78 @@
+//! The function that the server looks for in the file.
+
+use std::os::raw::c_int;
+
+use redis_module::raw;
+
+use super::context::Ctx;
+use super::{api, command_info, config, datatype, events, info};
+use crate::{configuration, server, COMMANDS, NAME, VERSION};
+
+#[global_allocator]
+static ALLOCATOR: redis_module::alloc::RedisAlloc = redis_module::alloc::RedisAlloc;
+
+/// Called by the server when it loads the module.
+///
+/// # Safety
+/// For the server only.
+#[no_mangle]
+#[allow(non_snake_case)]
+pub unsafe extern "C" fn RedisModule_OnLoad(
+    ctx: *mut raw::RedisModuleCtx,
+    _argv: *mut *mut raw::RedisModuleString,
+    _argc: c_int,
+) -> c_int {
+    // SAFETY: context as the server passed it, name ends in NUL. Nothing was allocated so far:
+    // the allocator is the server's, and is there from here on.
+    let ready = unsafe {
+        raw::Export_RedisModule_Init(ctx, NAME.as_ptr(), VERSION, raw::REDISMODULE_APIVER_1 as c_int)
+    };
+    if ready != raw::REDISMODULE_OK as c_int {
+        return raw::REDISMODULE_ERR as c_int;
+    }
+    // SAFETY: the context of this call.
+    let ctx = unsafe { Ctx::from_raw(ctx) };
+    match super::entry::guard(Err("panic"), || load(&ctx)) {
+        Ok(()) => raw::REDISMODULE_OK as c_int,
+        Err(what) => {
+            ctx.warn(&format!("not loaded, failed at: {what}"));
+            raw::REDISMODULE_ERR as c_int
+        }
+    }
+}
+
+fn load(ctx: &Ctx) -> Result<(), &'static str> {
+    if let Some(name) = api::missing() {
+        // The log itself may be what is missing.
+        return Err(name);
+    }
+    set_options(ctx);
+    server::start(ctx)?;
+    require(datatype::create(ctx), "data type redislock")?;
+    require(command_info::add_category(ctx), "ACL category @lock")?;
+    for register in COMMANDS {
+        register(ctx)?;
+    }
+    require(configuration::register(ctx) && config::load(ctx), "configuration")?;
+    require(info::register(ctx), "INFO section")?;
+    require(events::subscribe(ctx), "server events")?;
+    configuration::warn(ctx);
+    Ok(())
+}
+
+fn require(done: bool, what: &'static str) -> Result<(), &'static str> {
+    if done {
+        Ok(())
+    } else {
+        Err(what)
+    }
+}
+
+fn set_options(ctx: &Ctx) {
+    // The module checks every read of a payload, and says itself which keys it has changed:
+    // closing an open key would else break the transactions that watch it.
+    let options =
+        raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS | raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED;
+    // SAFETY: the context of the load.
+    unsafe { api::call!(RedisModule_SetModuleOptions, ctx.as_ptr(), options as c_int) };
+}

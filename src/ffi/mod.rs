@@ -1,0 +1,22 @@
+//! Everything that needs `unsafe`: thin wrappers of the server's module API, each with the reason
+//! why it is sound. Nothing here knows the rules of a lock.
+//!
+//! Two facts carry most of them. The server runs modules on its main thread only (a type's `free`
+//! may come from another one, see `datatype.rs`). And the pointers that it hands to a callback stay
+//! valid until that callback returns.
+
+pub mod api;
+pub mod arguments;
+pub mod command_info;
+pub mod config;
+pub mod context;
+pub mod datatype;
+pub mod entry;
+pub mod events;
+pub mod info;
+pub mod key;
+pub mod load;
+pub mod main_thread;
+pub mod replicate;
+pub mod value;
+pub mod wakeup;

@@ -1,0 +1,116 @@
+//! What a key of our type holds: the lock, and where it lives.
+
+use std::cell::{Cell, UnsafeCell};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use redis_lock_core::{Bytes, Entry, Lock, NOWHERE};
+
+/// The value of a key. Its name and database are kept so that its deadline can find it.
+pub struct Value {
+    lock: UnsafeCell<Lock>,
+    name: UnsafeCell<Bytes>,
+    db: Cell<i32>,
+    // Atomic, since `free` may read it on another thread.
+    place: AtomicU32,
+}
+
+impl Value {
+    /// A value for this key of this database.
+    #[inline]
+    pub fn new(lock: Lock, db: i32, name: &[u8]) -> Box<Self> {
+        Box::new(Value {
+            lock: UnsafeCell::new(lock),
+            name: UnsafeCell::new(Bytes::from(name)),
+            db: Cell::new(db),
+            place: AtomicU32::new(NOWHERE),
+        })
+    }
+
+    /// A value that is in no key yet.
+    pub fn homeless(lock: Lock) -> Box<Self> {
+        Value::new(lock, 0, &[])
+    }
+
+    /// Its lock.
+    #[inline]
+    pub fn lock(&self) -> &Lock {
+        // SAFETY: it is changed only through `lock_mut`, by the one open key that owns the right
+        // to (`key.rs`), and no reference from here lives on while that happens.
+        unsafe { &*self.lock.get() }
+    }
+
+    /// Its lock, to be changed.
+    ///
+    /// # Safety
+    /// On the main thread, while no other reference to the lock lives.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn lock_mut(&self) -> &mut Lock {
+        // SAFETY: the caller's word.
+        unsafe { &mut *self.lock.get() }
+    }
+
+    /// Where it lives: database and key name.
+    pub fn home(&self) -> (i32, Bytes) {
+        // SAFETY: written only by `move_to`, on the same thread; a copy is returned.
+        (self.db.get(), unsafe { (*self.name.get()).clone() })
+    }
+
+    /// Its database.
+    pub fn db(&self) -> i32 {
+        self.db.get()
+    }
+
+    /// Its database got another number.
+    pub fn renumber(&self, db: i32) {
+        self.db.set(db);
+    }
+
+    /// It lives elsewhere now.
+    pub fn move_to(&self, db: i32, name: &[u8]) {
+        self.db.set(db);
+        // SAFETY: main thread only, and `home` hands out copies: no reference lives.
+        unsafe { *self.name.get() = Bytes::from(name) };
+    }
+
+    /// Its place among the deadlines.
+    #[inline]
+    pub fn place(&self) -> u32 {
+        self.place.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that it occupies.
+    pub fn size(&self) -> usize {
+        // SAFETY: as in `home`.
+        let name = unsafe { (*self.name.get()).heap_size() };
+        std::mem::size_of::<Value>() + name + self.lock().heap_size()
+    }
+}
+
+/// A value among the deadlines. It stays allocated as long as it is there: `free` does not free a
+/// value that has a place (`datatype.rs`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ValueRef(NonNull<Value>);
+
+impl ValueRef {
+    /// Refers to this value.
+    #[inline]
+    pub fn new(value: &Value) -> Self {
+        ValueRef(NonNull::from(value))
+    }
+
+    /// The value.
+    #[inline]
+    pub fn get(&self) -> &Value {
+        // SAFETY: a value with a place is not freed; one without a place is in no index, so that
+        // nobody has such a reference to it.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Entry for ValueRef {
+    #[inline]
+    fn set_place(&self, place: u32) {
+        self.get().place.store(place, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,317 @@
+//! What the module knows besides the keys: clock, token counter, index of deadlines, counters.
+
+use std::cell::{Cell, RefCell};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use redis_lock_core::time::{ms_until, Micros};
+use redis_lock_core::{Deadlines, Error, Hold, Tokens};
+
+use crate::configuration;
+use crate::ffi::context::monotonic_micros;
+use crate::ffi::main_thread::MainThread;
+use crate::ffi::value::{Value, ValueRef};
+use crate::ffi::wakeup::WakeUp;
+
+/// A number that only rises.
+#[derive(Default)]
+pub struct Counter(Cell<u64>);
+
+impl Counter {
+    /// What it stands at.
+    pub fn get(&self) -> u64 {
+        self.0.get()
+    }
+
+    /// Counts `n` more.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.set(self.0.get().wrapping_add(n));
+    }
+
+    /// Takes back what turned out to be something else.
+    pub fn take_back(&self, n: u64) {
+        self.0.set(self.0.get().saturating_sub(n));
+    }
+}
+
+/// Totals since load, of a master's own doing.
+#[derive(Default)]
+pub struct Totals {
+    /// New holds.
+    pub acquired: Counter,
+    /// Holds granted again to their owner.
+    pub reacquired: Counter,
+    /// Requests answered nil at once.
+    pub refused: Counter,
+    /// Holds released.
+    pub released: Counter,
+    /// Holds extended.
+    pub extended: Counter,
+    /// Holds that ended at their deadline.
+    pub expired: Counter,
+    /// Holds that core commands removed.
+    pub removed: Counter,
+    /// How long the holds that ended had been held, in milliseconds.
+    pub hold_ms_sum: Counter,
+}
+
+/// Where a data set that is being loaded comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Loading {
+    /// A snapshot: values only.
+    Rdb,
+    /// An AOF: commands, perhaps after a snapshot.
+    Aof,
+}
+
+/// The state of the server's one module instance.
+pub struct State {
+    epoch: u64,
+    wall_at_epoch: u64,
+    tokens: Cell<Tokens>,
+    cooling_since: Cell<Micros>,
+    replica: Cell<bool>,
+    loading: Cell<Option<Loading>>,
+    listened_to: Cell<bool>,
+    last_is_due: Cell<bool>,
+    other_modules: Cell<bool>,
+    held: Cell<u64>,
+    departures: RefCell<Vec<(*const Value, u64)>>,
+    deadlines: RefCell<Deadlines<ValueRef>>,
+    wake_up: Option<WakeUp>,
+    /// Totals since load.
+    pub totals: Totals,
+}
+
+static STATE: MainThread<State> = MainThread::new();
+
+/// The state; made at the first use, which is the load of the module.
+#[inline]
+pub fn state() -> &'static State {
+    STATE.get_or_init(State::new)
+}
+
+/// The wall clock, in microseconds since 1970.
+fn wall_clock() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl State {
+    fn new() -> Self {
+        let wall = wall_clock();
+        State {
+            epoch: monotonic_micros(),
+            wall_at_epoch: wall,
+            tokens: Cell::new(Tokens::starting_at(wall)),
+            cooling_since: Cell::new(0),
+            replica: Cell::new(false),
+            loading: Cell::new(None),
+            listened_to: Cell::new(true),
+            last_is_due: Cell::new(false),
+            other_modules: Cell::new(true),
+            held: Cell::new(0),
+            departures: RefCell::default(),
+            deadlines: RefCell::default(),
+            wake_up: WakeUp::new(),
+            totals: Totals::default(),
+        }
+    }
+
+    /// Microseconds since the module was loaded, on a clock that no one can set. Read afresh:
+    /// the server's own time stands still during a command or a script.
+    #[inline]
+    pub fn now(&self) -> Micros {
+        // 2^63 microseconds are 292,000 years.
+        monotonic_micros().wrapping_sub(self.epoch) as Micros
+    }
+
+    /// The clock that tokens follow: the wall clock at load plus the time since.
+    #[inline]
+    pub fn token_clock(&self, now: Micros) -> u64 {
+        self.wall_at_epoch.saturating_add_signed(now)
+    }
+
+    /// The token counter.
+    #[inline]
+    pub fn tokens(&self) -> Tokens {
+        self.tokens.get()
+    }
+
+    /// A token was granted here or arrived: later ones are greater.
+    #[inline]
+    pub fn accept_token(&self, token: u64) {
+        let mut tokens = self.tokens.get();
+        tokens.accept(token);
+        self.tokens.set(tokens);
+    }
+
+    /// From now on this server decides: what the former master granted unseen stays below its
+    /// tokens, and the cooldown begins.
+    pub fn restart_as_master(&self) {
+        let mut tokens = self.tokens.get();
+        tokens.restart(wall_clock());
+        self.tokens.set(tokens);
+        self.cooling_since.set(self.now());
+    }
+
+    /// What is left of the cooldown, in milliseconds.
+    pub fn cooldown_left_ms(&self, now: Micros) -> i64 {
+        match configuration::COOLDOWN.get() {
+            0 => 0,
+            ms => ms_until(redis_lock_core::time::after_ms(self.cooling_since.get(), ms), now),
+        }
+    }
+
+    /// Whether locks may be granted and extended.
+    ///
+    /// # Errors
+    /// [`Error::Cooldown`] while the cooldown lasts.
+    #[inline]
+    pub fn check_cooldown(&self, now: Micros) -> Result<(), Error> {
+        match self.cooldown_left_ms(now) {
+            0 => Ok(()),
+            left => Err(Error::Cooldown(left)),
+        }
+    }
+
+    /// Whether this server replicates another one.
+    pub fn is_replica(&self) -> bool {
+        self.replica.get()
+    }
+
+    /// Sets the role.
+    pub fn set_replica(&self, replica: bool) {
+        self.replica.set(replica);
+    }
+
+    /// Sets whether a data set is being loaded, and from where.
+    pub fn set_loading(&self, loading: Option<Loading>) {
+        self.loading.set(loading);
+    }
+
+    /// Where the data set that is being loaded comes from.
+    pub fn loading(&self) -> Option<Loading> {
+        self.loading.get()
+    }
+
+    /// Whether others decide about holds, and this server only carries out what they decided.
+    #[inline]
+    pub fn is_passive(&self) -> bool {
+        self.replica.get() || self.loading.get().is_some()
+    }
+
+    /// Whether an AOF, a replica or a replication backlog may be there to hear of changes. Once
+    /// true it stays so.
+    #[inline]
+    pub fn is_listened_to(&self) -> bool {
+        self.listened_to.get()
+    }
+
+    /// See [`State::is_listened_to`].
+    pub fn set_listened_to(&self, listened_to: bool) {
+        self.listened_to.set(listened_to);
+    }
+
+    /// Remembers that the last token wants to be replicated by itself; see `server::child_born`.
+    pub fn set_last_due(&self, due: bool) {
+        self.last_is_due.set(due);
+    }
+
+    /// See [`State::set_last_due`].
+    #[inline]
+    pub fn is_last_due(&self) -> bool {
+        self.last_is_due.get()
+    }
+
+    /// Whether another module is there: it may act on keyspace events, whatever clients may.
+    #[inline]
+    pub fn has_other_modules(&self) -> bool {
+        self.other_modules.get()
+    }
+
+    /// See [`State::has_other_modules`].
+    pub fn set_other_modules(&self, other_modules: bool) {
+        self.other_modules.set(other_modules);
+    }
+
+    /// How many holds there are.
+    pub fn held(&self) -> u64 {
+        self.held.get()
+    }
+
+    /// There are `n` holds more.
+    #[inline]
+    pub fn add_held(&self, n: usize) {
+        self.held.set(self.held.get() + n as u64);
+    }
+
+    /// There are `n` holds fewer.
+    #[inline]
+    pub fn sub_held(&self, n: usize) {
+        self.held.set(self.held.get().saturating_sub(n as u64));
+    }
+
+    /// A value has left its key, and was counted as removed; until the end of the turn it may turn
+    /// out to have been renamed or moved.
+    pub fn note_departure(&self, value: &Value, held_ms: u64) {
+        if !self.is_passive() {
+            self.departures.borrow_mut().push((value, held_ms));
+        }
+    }
+
+    /// It has been renamed or moved.
+    pub fn take_back_departure(&self, value: &Value) {
+        let mut departures = self.departures.borrow_mut();
+        // The latest: the same address may have been another value's before.
+        if let Some(at) = departures.iter().rposition(|(departed, _)| std::ptr::eq(*departed, value)) {
+            let (_, held_ms) = departures.remove(at);
+            self.totals.removed.take_back(value.lock().len() as u64);
+            self.totals.hold_ms_sum.take_back(held_ms);
+        }
+    }
+
+    /// The turn has ended: who has left is gone.
+    #[inline]
+    pub fn forget_departures(&self) {
+        if !self.departures.borrow().is_empty() {
+            self.departures.take();
+        }
+    }
+
+    /// The timer that wakes the server for the next deadline.
+    pub fn wake_up(&'static self) -> Option<&'static WakeUp> {
+        self.wake_up.as_ref()
+    }
+
+    /// The deadlines; borrowed for one operation on them, never while the server is called.
+    pub fn deadlines(&self) -> &RefCell<Deadlines<ValueRef>> {
+        &self.deadlines
+    }
+
+    /// Brings the place of a value among the deadlines up to date with its lock.
+    #[inline]
+    pub fn schedule(&self, value: &Value) {
+        let mut deadlines = self.deadlines.borrow_mut();
+        match (value.lock().earliest(), value.place()) {
+            (Some(deadline), redis_lock_core::NOWHERE) => deadlines.insert(deadline, ValueRef::new(value)),
+            (Some(deadline), place) => deadlines.reschedule(place, deadline),
+            (None, place) => {
+                deadlines.remove(place);
+            }
+        }
+    }
+
+    /// Takes a value out of the deadlines.
+    #[inline]
+    pub fn unschedule(&self, value: &Value) {
+        self.deadlines.borrow_mut().remove(value.place());
+    }
+
+    /// A hold has ended: how long it was held.
+    #[inline]
+    pub fn count_end(&self, hold: &Hold, now: Micros) {
+        // Never negative.
+        self.totals.hold_ms_sum.add(redis_lock_core::time::ms_since(hold.since, now) as u64);
+    }
+}

@@ -1,0 +1,25 @@
+//! Real servers for tests: started in a directory of their own, spoken to over a unix socket, killed,
+//! restarted and put behind one another, and gone when the value is dropped.
+//!
+//! ```no_run
+//! use redis_lock_harness::{Reply, Server};
+//!
+//! let server = Server::start();
+//! let mut client = server.connect();
+//! assert!(client.run(["LOCK.ACQUIRE", "key", "owner", "1000"]).int() > 0);
+//! assert_eq!(client.run(["LOCK.RELEASE", "key", "owner"]), Reply::Int(1));
+//! ```
+
+mod builder;
+mod client;
+mod clocks;
+mod poll;
+mod process;
+mod reply;
+mod server;
+
+pub use builder::{module_path, server_binary, Builder};
+pub use client::Client;
+pub use poll::{eventually, Condition};
+pub use reply::Reply;
+pub use server::Server;

@@ -1,0 +1,62 @@
+//! The process of a server: started with its output in a file, signalled and waited for.
+
+use crate::poll::within;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A server process. Only ever signalled while it has not been waited for, so never a stranger
+/// that got its number.
+pub(crate) struct Process {
+    child: Mutex<Child>,
+    id: u32,
+}
+
+impl Process {
+    /// Starts `command` with all that it prints appended to `log`.
+    pub fn start(mut command: Command, log: &Path) -> io::Result<Process> {
+        let output = File::options().create(true).append(true).open(log)?;
+        let child = command.stdin(Stdio::null()).stderr(output.try_clone()?).stdout(output).spawn()?;
+        Ok(Process { id: child.id(), child: Mutex::new(child) })
+    }
+
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&self) -> Option<ExitStatus> {
+        self.child().try_wait().expect("a child can be waited for")
+    }
+
+    /// Sends a signal, unless the process has ended.
+    pub fn signal(&self, signal: libc::c_int) {
+        let mut child = self.child();
+        if child.try_wait().expect("a child can be waited for").is_some() {
+            return;
+        }
+        // SAFETY: no memory is involved; the number is this child's until it is waited for.
+        let sent = unsafe { libc::kill(self.id as libc::pid_t, signal) };
+        assert_eq!(sent, 0, "signal {signal}: {}", io::Error::last_os_error());
+    }
+
+    /// Waits for the end; false if it has not come within `bound`.
+    pub fn wait(&self, bound: Duration) -> bool {
+        within(bound, || self.ended()).is_some()
+    }
+
+    /// Ends it at once and waits.
+    pub fn kill(&self) {
+        let mut child = self.child();
+        // Both say only that it ended before.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

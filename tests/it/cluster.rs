@@ -1,0 +1,158 @@
+//! Locks on the nodes of a cluster.
+
+use crate::events::Ears;
+use crate::keyspace::{assert_counted, counts, crowd, say_all, CROWD};
+use crate::support::{holds, Say};
+use redis_lock_harness::{eventually, Client, Reply, Server};
+use std::time::Duration;
+
+const BOUND: Duration = Duration::from_secs(30);
+const GONE: i64 = CROWD as i64;
+
+fn node() -> Server {
+    Server::builder().config("cluster-enabled", "yes").config("cluster-node-timeout", "5000").start()
+}
+
+/// A node that serves all slots.
+fn whole_cluster() -> Server {
+    let server = node();
+    let mut client = server.connect();
+    say_all(&mut client, &["CLUSTER ADDSLOTSRANGE 0 16383"]);
+    eventually(BOUND, || client.say("CLUSTER INFO").text().contains("cluster_state:ok"));
+    server
+}
+
+fn slot(client: &mut Client, key: &str) -> i64 {
+    client.say(&format!("CLUSTER KEYSLOT {key}")).int()
+}
+
+fn node_id(client: &mut Client) -> String {
+    client.say("CLUSTER MYID").text().into()
+}
+
+#[test]
+fn all_commands_work_on_a_node() {
+    let server = whole_cluster();
+    let mut client = server.connect();
+    let token = client.take("k", "a", "");
+    for (line, expected) in [
+        ("LOCK.EXTEND k a 7200000".to_string(), Reply::Int(1)),
+        ("LOCK.OWNER k".into(), Reply::bulk("a")),
+        (format!("LOCK.CHECK k {token}"), Reply::Int(1)),
+        ("LOCK.ACQUIRE k b 1000".into(), Reply::Nil),
+        ("LOCK.RELEASE k a".into(), Reply::Int(1)),
+        ("LOCK.TTL k".into(), Reply::Int(-2)),
+        ("LOCK.INFO k".into(), Reply::Nil),
+    ] {
+        assert_eq!(client.say(&line), expected, "{line}");
+    }
+}
+
+#[test]
+fn several_keys_must_be_in_one_slot() {
+    let server = whole_cluster();
+    let mut client = server.connect();
+    for line in
+        ["LOCK.MACQUIRE 2 one two a 1000000", "LOCK.MEXTEND 2 one two a 1000000", "LOCK.MRELEASE 2 one two a"]
+    {
+        let refused = client.say(line);
+        assert!(refused.is_error() && refused.text().starts_with("CROSSSLOT "), "{line}: {refused:?}");
+    }
+    assert_eq!(client.say("DBSIZE"), Reply::Int(0));
+    assert!(client.say("LOCK.MACQUIRE 2 {tag}one {tag}two a 1000000").int() > 0);
+    assert_eq!(client.say("LOCK.MEXTEND 2 {tag}one {tag}two a 2000000"), Reply::Int(1));
+    assert_eq!(client.say("LOCK.MRELEASE 2 {tag}one {tag}two a"), Reply::Int(2));
+}
+
+#[test]
+fn deadlines_come_on_a_node() {
+    let server = whole_cluster();
+    let (mut client, mut ears) = (server.connect(), Ears::on(&server));
+    say_all(&mut client, &["LOCK.ACQUIRE k a 20"]);
+    assert_eq!(ears.until("0 k del"), ["0 k lock.acquire", "0 k lock.expired", "0 k del"]);
+}
+
+#[test]
+fn a_slot_that_is_served_no_more_still_ends_its_locks() {
+    let server = whole_cluster();
+    let mut client = server.connect();
+    let slot = slot(&mut client, "k");
+    let kept = crowd(&mut client, "other");
+    let delete = format!("CLUSTER DELSLOTS {slot}");
+    let replies = client.pipeline(["LOCK.ACQUIRE k a 30".split(' '), delete.split(' ')]);
+    assert_eq!(replies[1], Reply::ok());
+    let down = client.say("LOCK.RELEASE k a");
+    assert!(down.text().starts_with("CLUSTERDOWN"), "{down:?}");
+    eventually(BOUND, || counts(&server)["lock_held"] == GONE);
+    assert_eq!(counts(&server)["lock_expired"], 1);
+    say_all(&mut client, &[&format!("CLUSTER ADDSLOTS {slot}")]);
+    eventually(BOUND, || client.say("LOCK.OWNER k") == Reply::Nil);
+    assert_eq!(holds(&mut client, "other"), kept);
+    let refused = client.say("CLUSTER FLUSHSLOTS");
+    assert!(refused.is_error(), "{refused:?}");
+    assert_eq!(holds(&mut client, "other"), kept);
+}
+
+/// Two nodes that know each other; the first serves all slots.
+fn two_nodes() -> (Server, Server) {
+    let (first, second) = (whole_cluster(), node());
+    let (mut one, mut two) = (first.connect(), second.connect());
+    // A node without slots must not claim the epoch of the one with all.
+    say_all(&mut two, &["CLUSTER SET-CONFIG-EPOCH 2"]);
+    say_all(&mut two, &[&format!("CLUSTER MEET 127.0.0.1 {}", first.port())]);
+    let ids = [node_id(&mut one), node_id(&mut two)];
+    eventually(BOUND, || {
+        let nodes = [one.say("CLUSTER NODES"), two.say("CLUSTER NODES")];
+        let know = nodes.iter().all(|nodes| {
+            ids.iter().all(|id| nodes.text().contains(id)) && !nodes.text().contains("handshake")
+        });
+        know && two.say("CLUSTER INFO").text().contains("cluster_state:ok")
+    });
+    (first, second)
+}
+
+#[test]
+fn a_slot_moves_with_its_locks() {
+    let (from, to) = two_nodes();
+    let (mut here, mut there) = (from.connect(), to.connect());
+    let held = crowd(&mut here, "k");
+    let (slot, ids) = (slot(&mut here, "k"), (node_id(&mut here), node_id(&mut there)));
+    say_all(&mut there, &[&format!("CLUSTER SETSLOT {slot} IMPORTING {}", ids.0)]);
+    say_all(&mut here, &[&format!("CLUSTER SETSLOT {slot} MIGRATING {}", ids.1)]);
+    let before = counts(&from);
+    say_all(&mut here, &[&format!("MIGRATE 127.0.0.1 {} k 0 10000", to.port())]);
+    assert_counted(&from, &before, &[("lock_held", -GONE), ("lock_removed", GONE)], "MIGRATE");
+    let asked = here.say("LOCK.ACQUIRE k d 1000");
+    assert!(asked.text().starts_with("ASK "), "{asked:?}");
+    for node in [&mut there, &mut here] {
+        say_all(node, &[&format!("CLUSTER SETSLOT {slot} NODE {}", ids.1)]);
+    }
+    assert_eq!(holds(&mut there, "k"), held);
+    assert_eq!(there.say("LOCK.RELEASE k a"), Reply::Int(1));
+    assert_eq!(counts(&to)["lock_held"], GONE - 1);
+    for line in ["LOCK.OWNER k", "LOCK.RELEASE k b", "LOCK.MACQUIRE 1 k d 1000", "LOCK.MRELEASE 1 k b"] {
+        let moved = here.say(line);
+        assert!(moved.is_error() && moved.text().starts_with("MOVED "), "{line}: {moved:?}");
+    }
+    assert_eq!(here.say("DBSIZE"), Reply::Int(0));
+}
+
+/// The server itself deletes keys of a slot that another node serves, without a command and without an event.
+#[test]
+fn locks_of_a_slot_that_another_node_took_are_removed() {
+    let (from, to) = two_nodes();
+    let (mut here, mut there) = (from.connect(), to.connect());
+    crowd(&mut here, "k");
+    let kept = crowd(&mut here, "other");
+    let (slot, id) = (slot(&mut here, "k"), node_id(&mut there));
+    let before = counts(&from);
+    say_all(&mut there, &[&format!("CLUSTER SETSLOT {slot} IMPORTING {}", node_id(&mut here))]);
+    say_all(&mut there, &[&format!("CLUSTER SETSLOT {slot} NODE {id}")]);
+    eventually(BOUND, || counts(&from)["lock_held"] == GONE);
+    assert_counted(&from, &before, &[("lock_held", -GONE), ("lock_removed", GONE)], "the slot's move");
+    let moved = here.say("LOCK.OWNER k");
+    assert!(moved.text().starts_with("MOVED "), "{moved:?}");
+    assert_eq!(holds(&mut here, "other"), kept);
+    say_all(&mut here, &["LOCK.RELEASE other a", "LOCK.ACQUIRE other e 1000 SHARED"]);
+    assert!(there.take("k", "new", "") > 0);
+}
