@@ -121,14 +121,8 @@ impl<'c> Subject<'c> {
     /// Carries a grant out.
     #[inline]
     pub fn grant(&mut self, grant: &Grant) {
-        let granted = match self.key.lock_mut() {
-            Some(lock) => {
-                let granted = lock.grant(grant);
-                self.persist();
-                granted
-            }
-            None => self.create(grant),
-        };
+        self.persist();
+        let granted = self.key.lock_or_create(self.ctx.db()).grant(grant);
         match granted {
             Granted::New => self.mark(Became::New, true),
             Granted::Again(renewal) => self.renewed(renewal),
@@ -137,12 +131,6 @@ impl<'c> Subject<'c> {
             Granted::New => totals.acquired.add(1),
             Granted::Again(_) => totals.reacquired.add(1),
         });
-    }
-
-    #[inline]
-    fn create(&mut self, grant: &Grant) -> Granted {
-        self.key.create(Lock::of(Hold::granted(grant)), self.ctx.db());
-        Granted::New
     }
 
     /// Extends this owner's hold, and raises its token to at least `token` where one is given.
@@ -179,11 +167,8 @@ impl<'c> Subject<'c> {
             Some(old) => (Became::Renewed, differs(old)),
             None => (Became::New, true),
         };
-        match self.key.lock_mut() {
-            Some(lock) => lock.put(hold),
-            None => self.key.create(Lock::of(hold), self.ctx.db()),
-        }
         self.persist();
+        self.key.lock_or_create(self.ctx.db()).put(hold);
         self.mark(became, touched);
     }
 

@@ -171,7 +171,7 @@ impl Loader {
             // RESTORE; in an AOF it can't be told from a snapshot's value.
             hear_of_arrivals();
         }
-        Some(Value::homeless(lock))
+        Some(Value::new(lock))
     }
 }
 

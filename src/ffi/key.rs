@@ -89,16 +89,29 @@ impl<'c> Key<'c> {
         self.value.map(|value| unsafe { value.lock_mut() })
     }
 
-    /// Puts a lock into an empty key of this database.
+    /// Its lock, to change; an empty key of this database gets one, which the caller fills.
     #[inline]
-    pub fn create(&mut self, lock: Lock, db: i32) {
-        let value = Box::into_raw(Value::new(lock, db, self.name.bytes()));
+    pub fn lock_or_create(&mut self, db: i32) -> &mut Lock {
+        let value = match self.value {
+            Some(value) => value,
+            None => self.create(db),
+        };
+        // SAFETY: as in `lock_mut`.
+        unsafe { value.lock_mut() }
+    }
+
+    #[inline]
+    fn create(&mut self, db: i32) -> &'c Value {
+        let value = Box::into_raw(Value::new(Lock::default()));
         // SAFETY: the key is open for writing and the server owns the value from here on; it
         // gives it back to `free` and to nothing else.
-        unsafe {
+        let value = unsafe {
             call!(RedisModule_ModuleTypeSetValue, self.handle, datatype::redis_type(), value.cast());
-            self.value = Some(&*value);
-        }
+            &*value
+        };
+        value.move_to(db, self.name.bytes());
+        self.value = Some(value);
+        value
     }
 
     /// Removes the key.

@@ -16,20 +16,15 @@ pub struct Value {
 }
 
 impl Value {
-    /// A value for this key of this database.
+    /// A value that is in no key yet.
     #[inline]
-    pub fn new(lock: Lock, db: i32, name: &[u8]) -> Box<Self> {
+    pub fn new(lock: Lock) -> Box<Self> {
         Box::new(Value {
             lock: UnsafeCell::new(lock),
-            name: UnsafeCell::new(Bytes::from(name)),
-            db: Cell::new(db),
+            name: UnsafeCell::new(Bytes::EMPTY),
+            db: Cell::new(0),
             place: AtomicU32::new(NOWHERE),
         })
-    }
-
-    /// A value that is in no key yet.
-    pub fn homeless(lock: Lock) -> Box<Self> {
-        Value::new(lock, 0, &[])
     }
 
     /// Its lock.
@@ -70,7 +65,7 @@ impl Value {
     pub fn move_to(&self, db: i32, name: &[u8]) {
         self.db.set(db);
         // SAFETY: main thread only, and `home` hands out copies: no reference lives.
-        unsafe { *self.name.get() = Bytes::from(name) };
+        unsafe { (*self.name.get()).set(name) };
     }
 
     /// Its place among the deadlines.

@@ -1,7 +1,7 @@
 //! INFO and its counters.
 
 use crate::keyspace::{say_all, HOUR};
-use crate::support::{settled, Say};
+use crate::support::{seed, settled, Say};
 use rand::{rngs::StdRng, Rng, SeedableRng};
 use redis_lock_harness::{eventually, Client, Reply, Server};
 use std::collections::BTreeMap;
@@ -248,7 +248,7 @@ fn random_line(random: &mut StdRng) -> String {
 fn acquired_is_released_expired_removed_and_held_after_a_random_run() {
     let server = Server::start();
     let mut client = server.connect();
-    let seed = rand::rng().random();
+    let seed = seed();
     let mut random = StdRng::seed_from_u64(seed);
     let mut before = fields(&server);
     for _ in 0..200 {

@@ -210,6 +210,30 @@ fn a_replica_hides_what_is_past_its_deadline_and_drops_nothing() {
     assert_eq!(replica.info_u64("lock", "lock_expired"), 0);
 }
 
+/// A replica that lags hears of a renewal when its own clock says that the hold is past its deadline.
+#[test]
+fn a_late_replica_drops_nothing_by_its_own_clock() {
+    let master = quiet_master().start();
+    let replica = Server::builder().config("notify-keyspace-events", "Ed").replica_of(&master).start();
+    let mut events = replica.connect();
+    events.run(["PSUBSCRIBE", "*"]);
+    let mut client = master.connect();
+    for (owner, ttl) in [("short", "500"), ("long", "600000"), ("other", "600000")] {
+        client.run(["LOCK.ACQUIRE", "pool", owner, ttl, "SHARED"]);
+    }
+    master.wait_synced(&replica);
+    replica.freeze();
+    assert_eq!(client.run(["LOCK.RELEASE", "pool", "other"]), Reply::Int(1));
+    let renewed = client.run(["LOCK.EXTEND", "pool", "short", "600000"]) == Reply::Int(1);
+    std::thread::sleep(Duration::from_millis(600));
+    replica.thaw();
+    assert_agree(&master, &replica, "after the thaw");
+    let seen: Vec<_> = (0..5).map(|_| events.read().array()[2].text().to_string()).collect();
+    // On a machine so slow that the renewal itself came late, the master says that the hold expired.
+    let expired = seen.iter().any(|channel| channel.ends_with(":lock.expired"));
+    assert_eq!(expired, !renewed, "{seen:?}");
+}
+
 #[test]
 fn a_promoted_replica_goes_on() {
     let master = quiet_master().start();

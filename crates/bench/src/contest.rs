@@ -7,6 +7,7 @@ use redis_lock_harness::{Client, Server};
 
 /// A workload on one server.
 pub struct Contestant {
+    server: u32,
     client: Client,
     workload: Workload,
     repeats: usize,
@@ -16,8 +17,7 @@ pub struct Contestant {
 impl Contestant {
     /// One whose rounds go through `workload` so many times.
     pub fn new(server: &Server, workload: Workload, repeats: usize) -> Contestant {
-        cpus::share_one(server);
-        Contestant { client: server.connect(), workload, repeats, samples: Vec::new() }
+        Contestant { server: server.pid(), client: server.connect(), workload, repeats, samples: Vec::new() }
     }
 
     /// The median over all rounds, in microseconds of server CPU a unit.
@@ -40,16 +40,23 @@ impl Contestant {
 
 /// Lets each have `rounds` rounds, after one to warm up. None is always the first.
 pub fn compete(contestants: &mut [Contestant], rounds: usize) {
-    for contestant in contestants.iter_mut() {
-        contestant.sample();
-    }
-    let count = contestants.len();
-    for round in 0..rounds {
-        for turn in 0..count {
-            let contestant = &mut contestants[(round + turn) % count];
-            let sample = contestant.sample();
-            contestant.samples.push(sample);
+    let servers: Vec<u32> = contestants.iter().map(|contestant| contestant.server).collect();
+    cpus::on_one(&servers, || {
+        for contestant in contestants.iter_mut() {
+            contestant.sample();
         }
+        for round in 0..rounds {
+            take_turns(contestants, round);
+        }
+    });
+}
+
+fn take_turns(contestants: &mut [Contestant], round: usize) {
+    let count = contestants.len();
+    for turn in 0..count {
+        let contestant = &mut contestants[(round + turn) % count];
+        let sample = contestant.sample();
+        contestant.samples.push(sample);
     }
 }
 

@@ -11,10 +11,11 @@
 //! wall would measure the client and the machine's other work as well.
 //!
 //! **How.** Contestants take turns, many short rounds each, and their order rotates: what slows the
-//! machine for a while slows them all, and their servers keep to one CPU, the same for all. A figure
-//! is the median over the rounds, a ratio is one median by another. A round sends its commands over
-//! one unix socket, as pipelines with one on its way at a time, and checks every reply. With an append-only file a round ends when its last byte
-//! has been handed to the kernel. Rewrites of that file are off.
+//! machine for a while slows them all, and all keep to one CPU meanwhile. A figure is the median
+//! over the rounds, a ratio is one median by another. A round sends its commands over one unix
+//! socket, as pipelines with one on its way at a time, and checks every reply. With an append-only
+//! file a round ends when its last byte has been handed to the kernel. Rewrites of that file are
+//! off.
 //!
 //! **Against what.** `SET key owner NX PX ttl` takes a lock the native way, `DEL` gives it back
 //! without a look at who holds it, and a script (`EVALSHA`, compare-and-delete) does so safely.

@@ -25,7 +25,6 @@ pub fn measure(size: &Size) -> Vec<Table> {
     hold(&keys.full, size.held, |index| {
         Command(format!("SET held:{index:07} {} NX PX {HELD_MS}", owner(index)), Expected::Ok)
     });
-    // First: the contest keeps the servers to one CPU, where they would wait for others' work to yield.
     let reclaim = reclaim::measure(size, &locks.empty, &locks.full);
     let costs = costs(size, &locks, &keys);
     assert_eq!(locks.full.info_u64("lock", "lock_held"), size.held as u64, "all are held still");

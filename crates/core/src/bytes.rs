@@ -17,6 +17,22 @@ enum Repr {
 }
 
 impl Bytes {
+    /// No bytes.
+    pub const EMPTY: Bytes = Bytes(Repr::Inline(0, [0; INLINE]));
+
+    /// Becomes these bytes, in place: short ones are written once, where they stay.
+    #[inline]
+    pub fn set(&mut self, bytes: &[u8]) {
+        match &mut self.0 {
+            Repr::Inline(len, buffer) if bytes.len() <= INLINE => {
+                buffer[..bytes.len()].copy_from_slice(bytes);
+                // Fits: INLINE is below 256.
+                *len = bytes.len() as u8;
+            }
+            _ => *self = Bytes::from(bytes),
+        }
+    }
+
     /// The bytes.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {

@@ -1,5 +1,6 @@
 //! One owner's hold of one lock.
 
+use crate::plan::Grant;
 use crate::time::{after_ms, Micros};
 use crate::{Bytes, Limit};
 
@@ -42,6 +43,23 @@ impl Hold {
     #[inline]
     pub fn new(owner: &[u8], limit: Limit, since: Micros, ttl_ms: i64, token: u64) -> Self {
         Hold { owner: owner.into(), deadline: after_ms(since, ttl_ms), since, token, meta: None, limit }
+    }
+
+    /// A hold to be filled in place: it is written once, where it stays.
+    #[inline]
+    pub(crate) fn blank() -> Self {
+        Hold { owner: Bytes::EMPTY, deadline: 0, since: 0, token: 0, meta: None, limit: Limit::EXCLUSIVE }
+    }
+
+    /// Becomes what these terms say.
+    #[inline]
+    pub(crate) fn fill(&mut self, grant: &Grant) {
+        self.owner.set(grant.owner);
+        self.deadline = after_ms(grant.now, grant.ttl_ms);
+        self.since = grant.now;
+        self.token = grant.token;
+        self.limit = grant.limit;
+        self.meta = grant.meta.filter(|meta| !meta.is_empty()).map(|meta| Box::new(meta.to_vec()));
     }
 
     /// The same hold with another META text; empty is the same as none.

@@ -1,6 +1,7 @@
 //! The holds of one key, and the one rule.
 
 use crate::crowd::Crowd;
+use crate::plan::Grant;
 use crate::time::Micros;
 use crate::{Hold, Limit};
 
@@ -60,10 +61,13 @@ impl Lock {
         }
     }
 
-    /// A lock with this one hold.
+    /// Gives an empty lock its first hold.
     #[inline]
-    pub fn of(hold: Hold) -> Self {
-        Lock(Holds::One(hold))
+    pub(crate) fn begin(&mut self, grant: &Grant) {
+        self.0 = Holds::One(Hold::blank());
+        if let Holds::One(hold) = &mut self.0 {
+            hold.fill(grant);
+        }
     }
 
     /// Puts a hold in as it is, in place of the same owner's one (which keeps its place in age)

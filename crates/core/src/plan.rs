@@ -99,28 +99,19 @@ impl Lock {
     /// Carries a grant out. Asks nothing: see [`acquisition`].
     #[inline]
     pub fn grant(&mut self, grant: &Grant) -> Granted {
-        if !self.is_empty() {
-            let renew = |hold: &mut Hold| {
-                hold.renew(after_ms(grant.now, grant.ttl_ms), Some(grant.token), grant.meta)
-            };
-            if let Some(renewal) = self.change(grant.owner, renew) {
-                return Granted::Again(renewal);
-            }
+        if self.is_empty() {
+            self.begin(grant);
+            return Granted::New;
         }
-        self.put(Hold::granted(grant));
+        let renew =
+            |hold: &mut Hold| hold.renew(after_ms(grant.now, grant.ttl_ms), Some(grant.token), grant.meta);
+        if let Some(renewal) = self.change(grant.owner, renew) {
+            return Granted::Again(renewal);
+        }
+        let mut hold = Hold::blank();
+        hold.fill(grant);
+        self.put(hold);
         Granted::New
-    }
-}
-
-impl Hold {
-    /// A new hold on these terms.
-    #[inline]
-    pub fn granted(grant: &Grant) -> Hold {
-        let hold = Hold::new(grant.owner, grant.limit, grant.now, grant.ttl_ms, grant.token);
-        match grant.meta {
-            Some(meta) => hold.with_meta(meta),
-            None => hold,
-        }
     }
 }
 

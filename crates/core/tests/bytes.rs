@@ -19,6 +19,15 @@ proptest! {
     }
 
     #[test]
+    fn become_others_in_place(one in bytes(), other in bytes()) {
+        let mut bytes = Bytes::from(&one[..]);
+        bytes.set(&other);
+        prop_assert_eq!(bytes.as_slice(), &other[..]);
+        prop_assert_eq!(bytes.heap_size(), Bytes::from(&other[..]).heap_size());
+        prop_assert_eq!(bytes, Bytes::from(&other[..]));
+    }
+
+    #[test]
     fn a_map_finds_them_by_a_slice(all in prop::collection::vec(bytes(), 1..40), missing in bytes()) {
         let expected: HashSet<&[u8]> = all.iter().map(Vec::as_slice).collect();
         let map: HashMap<Bytes, usize> = all.iter().enumerate().map(|(n, one)| (one[..].into(), n)).collect();
@@ -26,6 +35,11 @@ proptest! {
         prop_assert!(all.iter().all(|one| map.get(&one[..]).is_some_and(|&n| all[n] == *one)));
         prop_assert_eq!(map.contains_key(&missing[..]), expected.contains(&missing[..]));
     }
+}
+
+#[test]
+fn none_are_empty() {
+    assert_eq!(Bytes::EMPTY, Bytes::from(&b""[..]));
 }
 
 #[test]

@@ -227,14 +227,15 @@ fn the_same_owner_again_gets_the_same_token_and_the_later_deadline() {
 }
 
 #[test]
-fn a_lock_made_by_a_grant_is_the_one_that_a_grant_makes() {
+fn a_first_grant_makes_the_hold_that_its_terms_say() {
     for meta in [None, Some(&b""[..]), Some(b"why")] {
         let grant = Grant { owner: b"o", limit: Limit::SHARED, now: 5, ttl_ms: 10, token: 7, meta };
         let mut granted = Lock::default();
         assert_eq!(granted.grant(&grant), Granted::New);
-        let made = Lock::of(Hold::granted(&grant));
-        assert_eq!(format!("{made:?}"), format!("{granted:?}"));
-        let hold = made.get(b"o").expect("it holds");
+        let mut put = Lock::default();
+        put.put(Hold::new(b"o", Limit::SHARED, 5, 10, 7).with_meta(meta.unwrap_or_default()));
+        assert_eq!(format!("{put:?}"), format!("{granted:?}"));
+        let hold = granted.get(b"o").expect("it holds");
         assert_eq!((hold.deadline, hold.since, hold.token), (10_005, 5, 7));
         assert_eq!(hold.meta(), meta.unwrap_or_default());
         assert_eq!(hold.clone().into_owner().as_slice(), b"o");
