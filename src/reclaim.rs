@@ -2,7 +2,7 @@
 
 use redis_lock_core::time::Micros;
 
-use crate::ffi::arguments::OwnedStr;
+use crate::ffi::arguments::{OwnedStr, Str};
 use crate::ffi::context::Ctx;
 use crate::ffi::value::ValueRef;
 use crate::ffi::{datatype, replicate};
@@ -11,6 +11,9 @@ use crate::subject::{settle_all, Subject, Told};
 
 /// So long at a time, in microseconds: clients wait meanwhile.
 const TURN: Micros = 1_000;
+
+/// So many holds of one lock at a time: what a crowd leaves behind does not make clients wait.
+const HOLDS: usize = 128;
 
 /// While the server pauses writes no event tells when it ends; so often it is asked, in
 /// microseconds.
@@ -79,15 +82,15 @@ fn reclaim_one(ctx: &Ctx, entry: ValueRef, now: Micros) {
     let (db, name) = entry.get().home();
     let place = entry.get().place();
     let name = OwnedStr::new(name.as_slice());
-    if ctx.select_db(db) {
-        if let Ok(mut subject) = Subject::open(ctx, name.as_str(), now) {
-            subject.purge();
-            settle_all(&mut [subject], &Told::Effect(&[]));
-        }
+    if !(ctx.select_db(db) && reclaim_holds(ctx, name.as_str(), now)) {
+        // Nothing to reclaim where this entry says: it must not be met again for ever.
+        state().deadlines().borrow_mut().remove(place);
     }
-    // Whatever lies there now, this entry has had its turn: it must not be met again for ever.
-    let mut deadlines = state().deadlines().borrow_mut();
-    if deadlines.first().is_some_and(|(deadline, first)| *first == entry && deadline <= now) {
-        deadlines.remove(place);
-    }
+}
+
+fn reclaim_holds(ctx: &Ctx, name: Str, now: Micros) -> bool {
+    let Ok(mut subject) = Subject::open(ctx, name, now) else { return false };
+    let reclaimed = subject.purge_some(HOLDS);
+    settle_all(&mut [subject], &Told::Effect(&[]));
+    reclaimed
 }

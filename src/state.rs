@@ -7,7 +7,7 @@ use redis_lock_core::time::{ms_until, Micros};
 use redis_lock_core::{Deadlines, Error, Hold, Tokens};
 
 use crate::configuration;
-use crate::ffi::context::monotonic_micros;
+use crate::ffi::clock::monotonic_micros;
 use crate::ffi::main_thread::MainThread;
 use crate::ffi::value::{Value, ValueRef};
 use crate::ffi::wakeup::WakeUp;
@@ -66,7 +66,7 @@ pub enum Loading {
 
 /// The state of the server's one module instance.
 pub struct State {
-    epoch: u64,
+    epoch: Micros,
     wall_at_epoch: u64,
     tokens: Cell<Tokens>,
     cooling_since: Cell<Micros>,
@@ -122,8 +122,7 @@ impl State {
     /// the server's own time stands still during a command or a script.
     #[inline]
     pub fn now(&self) -> Micros {
-        // 2^63 microseconds are 292,000 years.
-        monotonic_micros().wrapping_sub(self.epoch) as Micros
+        monotonic_micros() - self.epoch
     }
 
     /// The clock that tokens follow: the wall clock at load plus the time since.

@@ -110,11 +110,25 @@ impl<'c> Subject<'c> {
     /// a hold that is gone. A server that only follows drops nothing by time.
     #[inline]
     pub fn purge(&mut self) {
+        while self.purge_one() {}
+    }
+
+    /// Takes out at most so many of what is past its deadline; whether there was any.
+    pub fn purge_some(&mut self, most: usize) -> bool {
+        (0..most).take_while(|_| self.purge_one()).count() > 0
+    }
+
+    #[inline]
+    fn purge_one(&mut self) -> bool {
         if !self.decided {
-            return;
+            return false;
         }
-        while let Some(hold) = self.key.lock_mut().and_then(|lock| lock.take_expired(self.now)) {
-            self.went(Cause::Expired, hold);
+        match self.key.lock_mut().and_then(|lock| lock.take_expired(self.now)) {
+            Some(hold) => {
+                self.went(Cause::Expired, hold);
+                true
+            }
+            None => false,
         }
     }
 

@@ -109,8 +109,9 @@ unsafe fn categorize(command: *mut raw::RedisModuleCommand, flags: &str) -> bool
     // SAFETY: the caller's word; the string ends in NUL. The functions may be missing.
     unsafe {
         let Some(set) = raw::RedisModule_SetCommandACLCategories else { return true };
+        // Not the effect commands: `+@lock` is for those who use locks.
         let can_add = (&raw const raw::RedisModule_AddACLCategory).read().is_some();
-        let own = if can_add { "lock" } else { "" };
+        let own = if can_add && !flags.contains("admin") { "lock" } else { "" };
         let Ok(categories) = CString::new(format!("{own} {}", categories(flags)).trim()) else {
             return false;
         };

@@ -165,13 +165,6 @@ impl Ctx {
     }
 }
 
-/// Microseconds on the server's monotonic clock, read afresh.
-#[inline]
-pub fn monotonic_micros() -> u64 {
-    // SAFETY: takes nothing.
-    unsafe { call!(RedisModule_MonotonicMicroseconds,) }
-}
-
 /// Whether clients can subscribe to keyspace events of any class.
 #[inline]
 pub fn publishes_events() -> bool {

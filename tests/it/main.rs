@@ -1,6 +1,7 @@
 //! The module in real servers, one topic a file.
 
 mod acl;
+mod api_list;
 mod cluster;
 mod config;
 mod crash;

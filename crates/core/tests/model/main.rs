@@ -264,4 +264,5 @@ fn expired_holds_go_the_earliest_first_and_only_when_they_are_due() {
     assert_eq!(taken(2_000), None);
     assert_eq!(taken(i64::MAX), Some(b"c".to_vec()));
     assert!(lock.is_empty() && lock.earliest().is_none() && lock.latest().is_none());
+    assert_eq!(lock.heap_size(), 0);
 }

@@ -121,14 +121,17 @@ impl World {
         Request { fence: fence.map(|distance| self.token_at(distance)), ..request.clone() }
     }
 
-    /// What is due goes, the earliest first.
+    /// All that is due goes, the earliest first, and is handed over as it was.
     fn reclaim(&mut self, key: usize) {
+        let mut due = self.naive.locks[key].0.clone();
+        due.retain(|hold| hold.deadline <= self.now);
         let mut before = i64::MIN;
-        for left in (0..self.locks[key].len()).rev() {
-            let Some(hold) = self.locks[key].take_expired(self.now) else { break };
-            assert_eq!(self.locks[key].len(), left);
-            assert!(before <= hold.deadline && hold.deadline <= self.now, "{hold:?} at {}", self.now);
-            before = hold.deadline;
+        while !due.is_empty() {
+            let taken = self.locks[key].take_expired(self.now).map(|hold| naive(&hold)).expect("one is due");
+            assert!(before <= taken.deadline, "{taken:?} after {before}");
+            before = taken.deadline;
+            let place = due.iter().position(|hold| *hold == taken).expect("it is one of those that are due");
+            due.swap_remove(place);
         }
         assert!(self.locks[key].take_expired(self.now).is_none());
     }
