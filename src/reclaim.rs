@@ -80,11 +80,15 @@ fn reclaim(ctx: &Ctx, began: Micros) {
 
 fn reclaim_one(ctx: &Ctx, entry: ValueRef, now: Micros) {
     let (db, name) = entry.get().home();
-    let place = entry.get().place();
     let name = OwnedStr::new(name.as_slice());
-    if !(ctx.select_db(db) && reclaim_holds(ctx, name.as_str(), now)) {
-        // Nothing to reclaim where this entry says: it must not be met again for ever.
-        state().deadlines().borrow_mut().remove(place);
+    if ctx.select_db(db) && reclaim_holds(ctx, name.as_str(), now) {
+        return;
+    }
+    // To open the key may have ended it, by an expiry that somebody gave it: then the value is
+    // gone, and its entry with it. If not, it must not be met again for ever.
+    let mut deadlines = state().deadlines().borrow_mut();
+    if deadlines.first().is_some_and(|(_, first)| *first == entry) {
+        deadlines.remove(0);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use redis_lock_core::effect::Cause;
-use redis_lock_core::plan::{acquisition, extension, standing, Acquisition, Grant};
+use redis_lock_core::plan::{acquisition, extension, standing, Grant};
 use redis_lock_core::request::{check_owner, Acquire, Extend};
 use redis_lock_core::time::Micros;
 use redis_lock_core::Error;
@@ -52,11 +52,13 @@ pub fn acquire<'c>(
     with_subjects(ctx, keys, now, |subjects| {
         prepare(subjects, now)?;
         let standings = subjects.iter().map(|subject| standing(subject.lock(), request.owner, request.limit));
-        let decided = acquisition(standings);
-        let Ok(Some(token)) = decided.map(|decided| token_of(decided, request.fence, now)) else {
+        let clock = state().token_clock(now);
+        let token =
+            acquisition(standings).and_then(|decided| decided.token(state().tokens(), clock, request.fence));
+        let Ok(Some(token)) = token else {
             // Also a refusal tells of what it found expired.
             settle_all(subjects, &Told::Effect(request.owner));
-            decided?;
+            token?;
             state().totals.refused.add(1);
             return Ok(Reply::Nil);
         };
@@ -67,16 +69,6 @@ pub fn acquire<'c>(
         settle_all(subjects, &Told::Grant(words.0, words.1));
         Ok(Reply::token(token))
     })
-}
-
-/// The token that a grant comes to; `None` where there is none.
-#[inline]
-fn token_of(decided: Acquisition, fence: Option<u64>, now: Micros) -> Option<u64> {
-    match decided {
-        Acquisition::New => Some(state().tokens().next(state().token_clock(now), fence)),
-        Acquisition::Again(token) => Some(token.max(fence.unwrap_or(0))),
-        Acquisition::Refused => None,
-    }
 }
 
 /// Extends this owner's holds of all these locks or none.

@@ -20,7 +20,7 @@ fn every_measurement_prints_its_figures() {
         "SHARED  ",
         "extend (one command)  ",
         "lock, owner of 36 bytes  ",
-        "acquire + release, ttl 2 h, 20,000 held  ",
+        "acquire + release, 1,000 names, 20,000 held  ",
         "max, 20,000 others held  ",
     ] {
         let line =
@@ -29,7 +29,7 @@ fn every_measurement_prints_its_figures() {
         let figure: f64 = figure.and_then(|figure| figure.parse().ok()).unwrap_or(0.0);
         assert!(figure > 0.0 && figure.is_finite(), "{line}");
     }
-    assert!(text.contains(" of 10 bounds kept"), "{text}");
+    assert!(text.contains(" of 11 bounds kept"), "{text}");
 }
 
 #[test]

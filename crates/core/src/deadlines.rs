@@ -2,8 +2,8 @@
 //!
 //! A lock that is released takes its entry with it at once, so short holds with long ttls leave
 //! nothing behind. A heap with four children a node (Johnson, "Priority queues with update and
-//! finding minimum spanning trees", 1975): half as deep as a binary one, and the four share a
-//! cache line.
+//! finding minimum spanning trees", 1975): half as deep as a binary one, and the four stand
+//! side by side in memory.
 
 use crate::time::Micros;
 
@@ -155,10 +155,10 @@ impl<E: Entry> Deadlines<E> {
         }
     }
 
-    /// After a rush of locks the memory goes back, half at a time.
+    /// After a rush of locks the memory goes back.
     fn give_memory_back(&mut self) {
         if self.heap.capacity() > 1024 && self.heap.len() < self.heap.capacity() / 4 {
-            self.heap.shrink_to(self.heap.capacity() / 2);
+            self.heap.shrink_to(self.heap.len() * 2);
         }
     }
 }

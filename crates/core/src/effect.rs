@@ -2,8 +2,9 @@
 //! somebody asked for, so that nobody decides twice.
 //!
 //! - `LOCK._HOLD key owner ttl-ms token [LIMIT n] [HELD ms] [META text] [EXPIRED owner | RELEASED owner]…`:
-//!   this owner's whole hold, as it is now; before it, the named holds went. In one effect, so
-//!   that a lock that passes from one to the other is at no time without a hold.
+//!   this owner's whole hold, as it is now (LIMIT 0 is shared, no LIMIT is 1; a ttl of 0 is valid);
+//!   before it, the named holds went. In one effect, so that a lock that passes from one to the
+//!   other is at no time without a hold.
 //! - `LOCK._DROP key (EXPIRED owner | RELEASED owner)…`: the named holds went.
 //! - `LOCK._LAST token`: no token up to this one will be granted again.
 
@@ -68,31 +69,32 @@ impl<'a> HoldEffect<'a> {
         let mut next = || args.next().ok_or(Error::Syntax);
         let (owner, ttl_ms, token) = (next()?, time(next()?)?, token(next()?)?);
         check_owner(owner)?;
-        let mut effect = HoldEffect {
-            owner,
-            ttl_ms,
-            token,
-            limit: Limit::EXCLUSIVE,
-            held_ms: 0,
-            meta: &[],
-            gone: Vec::new(),
-        };
+        let (mut limit, mut held_ms, mut meta_text, mut gone) = (None, None, None, Vec::new());
         while let Some(word) = args.next() {
             let value = args.next().ok_or(Error::Syntax)?;
             if let Some(cause) = Cause::of(word) {
                 check_owner(value)?;
-                effect.gone.push((cause, value));
+                gone.push((cause, value));
             } else if word.eq_ignore_ascii_case(b"LIMIT") {
-                effect.limit = Limit::from_wire(integer(value)?).ok_or(Error::Limit)?;
+                once(&mut limit, Limit::from_wire(integer(value)?).ok_or(Error::Limit)?)?;
             } else if word.eq_ignore_ascii_case(b"HELD") {
-                effect.held_ms = time(value)?;
+                once(&mut held_ms, time(value)?)?;
             } else if word.eq_ignore_ascii_case(b"META") {
-                effect.meta = meta(value)?;
+                once(&mut meta_text, meta(value)?)?;
             } else {
                 return Err(Error::Syntax);
             }
         }
-        Ok(effect)
+        let limit = limit.unwrap_or(Limit::EXCLUSIVE);
+        let (held_ms, meta) = (held_ms.unwrap_or(0), meta_text.unwrap_or_default());
+        Ok(HoldEffect { owner, ttl_ms, token, limit, held_ms, meta, gone })
+    }
+}
+
+fn once<T>(option: &mut Option<T>, value: T) -> Result<(), Error> {
+    match option.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Error::Syntax),
     }
 }
 

@@ -11,7 +11,8 @@ use crate::{Hold, Limit};
 /// one tolerates 1, one of a semaphore n, a shared one any number. A request is granted if the
 /// lock would then have no more holders than the smallest limit among its holders and the request.
 ///
-/// No operation costs more than the logarithm of the number of holds, but those that list them.
+/// No operation costs more than the logarithm of the number of holds, but those that go through
+/// all of them: listing, and asking for the size.
 #[derive(Clone, Debug, Default)]
 pub struct Lock(Holds);
 
@@ -21,6 +22,7 @@ enum Holds {
     #[default]
     None,
     One(Hold),
+    /// Also when all but one have gone: to go back would cost more than it saves.
     Many(Box<Crowd>),
 }
 
@@ -51,7 +53,8 @@ impl Lock {
         }
     }
 
-    /// The rule: may one more holder with this limit join?
+    /// The rule: may one more holder with this limit join? Every hold counts, so take out what is
+    /// past its deadline before.
     #[inline]
     pub fn admits(&self, limit: Limit) -> bool {
         match &self.0 {
@@ -73,24 +76,20 @@ impl Lock {
     /// Puts a hold in as it is, in place of the same owner's one (which keeps its place in age)
     /// or as the youngest. Asks nothing: decisions are made before, see [`Lock::admits`].
     pub fn put(&mut self, hold: Hold) {
-        if let Holds::None = self.0 {
-            self.0 = Holds::One(hold);
-            return;
-        }
-        match std::mem::take(&mut self.0) {
-            Holds::None => {}
-            Holds::One(old) if old.owner() == hold.owner() => self.0 = Holds::One(hold),
+        self.0 = match std::mem::take(&mut self.0) {
+            Holds::None => Holds::One(hold),
+            Holds::One(old) if old.owner() == hold.owner() => Holds::One(hold),
             Holds::One(old) => {
                 let mut crowd = Box::new(Crowd::default());
                 crowd.put(old);
                 crowd.put(hold);
-                self.0 = Holds::Many(crowd);
+                Holds::Many(crowd)
             }
             Holds::Many(mut crowd) => {
                 crowd.put(hold);
-                self.0 = Holds::Many(crowd);
+                Holds::Many(crowd)
             }
-        }
+        };
     }
 
     /// Changes this owner's hold in place; owner and limit stay.

@@ -4,7 +4,7 @@
 //! decision out on each: so that nothing is changed where anything is refused.
 
 use crate::time::{after_ms, Micros};
-use crate::{Error, Hold, Limit, Lock, Renewal};
+use crate::{Error, Hold, Limit, Lock, Renewal, Tokens};
 
 /// How a request stands with one lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,8 @@ pub enum Standing {
     OtherLimit,
 }
 
-/// How a request of this owner stands with a lock; `None` is a lock that does not exist.
+/// How a request of this owner stands with a lock; `None` is a lock that does not exist. Every hold
+/// in it counts: take out what is past its deadline before ([`Lock::take_expired`]).
 #[inline]
 pub fn standing(lock: Option<&Lock>, owner: &[u8], limit: Limit) -> Standing {
     let Some(lock) = lock else {
@@ -42,6 +43,21 @@ pub enum Acquisition {
     Again(u64),
     /// Others hold one of them.
     Refused,
+}
+
+impl Acquisition {
+    /// The token that it comes to; `None` where there is no grant.
+    ///
+    /// # Errors
+    /// As [`Tokens::next`].
+    #[inline]
+    pub fn token(self, tokens: Tokens, clock: u64, fence: Option<u64>) -> Result<Option<u64>, Error> {
+        match self {
+            Acquisition::New => tokens.next(clock, fence).map(Some),
+            Acquisition::Again(token) => Ok(Some(token.max(fence.unwrap_or(0)))),
+            Acquisition::Refused => Ok(None),
+        }
+    }
 }
 
 /// Decides about all locks of a request.
@@ -99,6 +115,10 @@ impl Lock {
     /// Carries a grant out. Asks nothing: see [`acquisition`].
     #[inline]
     pub fn grant(&mut self, grant: &Grant) -> Granted {
+        debug_assert!(
+            self.earliest().is_none_or(|deadline| grant.now < deadline),
+            "an expired hold would live on"
+        );
         if self.is_empty() {
             self.begin(grant);
             return Granted::New;

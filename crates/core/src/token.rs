@@ -20,7 +20,7 @@ pub struct Tokens {
 impl Tokens {
     /// A counter that starts at the wall clock (microseconds since 1970) + 1 minute.
     pub fn starting_at(wall_clock: u64) -> Self {
-        Tokens { last: wall_clock.saturating_add(LEAD), used: false }
+        Tokens { last: start(wall_clock), used: false }
     }
 
     /// The highest token granted or accepted so far.
@@ -34,19 +34,28 @@ impl Tokens {
     }
 
     /// The token of the next grant, where FENCE asks for at least `fence`.
+    ///
+    /// # Errors
+    /// [`Error::TokenTooFarAhead`] where none is left below 2^53, in the year 2255 or after a
+    /// clock that was.
     #[inline]
-    pub fn next(self, clock: u64, fence: Option<u64>) -> u64 {
-        fence.unwrap_or(clock).max(self.last + 1)
+    pub fn next(self, clock: u64, fence: Option<u64>) -> Result<u64, Error> {
+        let token = fence.unwrap_or(clock).max(self.last + 1);
+        if token < TOKEN_END {
+            Ok(token)
+        } else {
+            Err(Error::TokenTooFarAhead)
+        }
     }
 
     /// Whether FENCE may ask for this token: one that is too far ahead would spoil the counter
     /// for everyone after it.
     ///
     /// # Errors
-    /// [`Error::TokenTooFarAhead`] above both `last + 1` and `clock` + 1 minute.
+    /// [`Error::TokenTooFarAhead`] above both `last + 1` and `clock` + 1 minute, and from 2^53 on.
     #[inline]
     pub fn check_fence(self, clock: u64, fence: u64) -> Result<(), Error> {
-        if fence > self.last + 1 && fence > clock.saturating_add(LEAD) {
+        if fence >= TOKEN_END || (fence > self.last + 1 && fence > clock.saturating_add(LEAD)) {
             return Err(Error::TokenTooFarAhead);
         }
         Ok(())
@@ -55,14 +64,19 @@ impl Tokens {
     /// Every token granted or arrived raises the counter.
     #[inline]
     pub fn accept(&mut self, token: u64) {
-        self.last = self.last.max(token.min(TOKEN_END));
+        self.last = self.last.max(token.min(TOKEN_END - 1));
         self.used = true;
     }
 
     /// At a promotion: what the old master granted unseen stays below, as after a start.
     pub fn restart(&mut self, wall_clock: u64) {
-        self.last = self.last.max(wall_clock.saturating_add(LEAD));
+        self.last = self.last.max(start(wall_clock));
     }
+}
+
+/// Where a counter starts. Below 2^53 whatever the clock says, so that nothing here overflows.
+fn start(wall_clock: u64) -> u64 {
+    wall_clock.saturating_add(LEAD).min(TOKEN_END - 1)
 }
 
 #[cfg(test)]
@@ -73,19 +87,19 @@ mod tests {
     fn rises_with_every_grant_and_follows_the_clock() {
         let mut tokens = Tokens::starting_at(1_000);
         assert!(!tokens.used());
-        let first = tokens.next(1_000, None);
+        let first = tokens.next(1_000, None).unwrap();
         assert_eq!(first, 60_001_001);
         tokens.accept(first);
-        assert_eq!(tokens.next(1_001, None), first + 1);
-        assert_eq!(tokens.next(90_000_000, None), 90_000_000);
+        assert_eq!(tokens.next(1_001, None), Ok(first + 1));
+        assert_eq!(tokens.next(90_000_000, None), Ok(90_000_000));
         assert!(tokens.used());
     }
 
     #[test]
     fn a_fence_is_a_floor_and_not_the_clock() {
         let mut tokens = Tokens::starting_at(0);
-        assert_eq!(tokens.next(90_000_000, Some(5)), 60_000_001);
-        assert_eq!(tokens.next(0, Some(61_000_000)), 61_000_000);
+        assert_eq!(tokens.next(90_000_000, Some(5)), Ok(60_000_001));
+        assert_eq!(tokens.next(0, Some(61_000_000)), Ok(61_000_000));
         tokens.accept(3);
         assert_eq!(tokens.last(), 60_000_000);
     }
@@ -108,5 +122,23 @@ mod tests {
         assert_eq!(tokens.last(), 60_000_005);
         tokens.restart(1);
         assert_eq!(tokens.last(), 60_000_005);
+    }
+
+    #[test]
+    fn at_its_end_the_counter_refuses_and_never_repeats() {
+        let mut tokens = Tokens::starting_at(0);
+        tokens.accept(TOKEN_END - 2);
+        assert_eq!(tokens.next(0, None), Ok(TOKEN_END - 1));
+        for token in [TOKEN_END - 1, TOKEN_END, u64::MAX] {
+            tokens.accept(token);
+            assert_eq!(tokens.next(0, None), Err(Error::TokenTooFarAhead));
+            assert_eq!(tokens.check_fence(0, TOKEN_END), Err(Error::TokenTooFarAhead));
+        }
+        for wall_clock in [TOKEN_END, u64::MAX] {
+            let mut tokens = Tokens::starting_at(wall_clock);
+            assert_eq!(tokens.next(wall_clock, None), Err(Error::TokenTooFarAhead));
+            tokens.restart(wall_clock);
+            assert_eq!(tokens.last(), TOKEN_END - 1);
+        }
     }
 }

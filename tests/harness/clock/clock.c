@@ -1,9 +1,12 @@
 /* Preloaded into a server, this library moves its clocks while it runs. The file named by MOVABLE_CLOCK
  * holds two offsets in nanoseconds, realtime and monotonic, that are added to what the kernel says. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -54,4 +57,24 @@ time_t time(time_t *now) {
     clock_gettime(CLOCK_REALTIME, &moved);
     if (now) *now = moved.tv_sec;
     return moved.tv_sec;
+}
+
+/* Valkey loads modules so that they see libc's own functions first (RTLD_DEEPBIND), and not the ones above. */
+void *dlopen(const char *file, int flags) {
+    void *(*real)(const char *, int) = (void *(*)(const char *, int))dlsym(RTLD_NEXT, "dlopen");
+    return real(file, flags & ~RTLD_DEEPBIND);
+}
+
+/* Valkey 9 asks the processor for the monotonic time, unless it can't read here that its clock is steady. */
+static FILE *open_other_files(const char *symbol, const char *path, const char *mode) {
+    FILE *(*real)(const char *, const char *) = (FILE *(*)(const char *, const char *))dlsym(RTLD_NEXT, symbol);
+    return strcmp(path, "/proc/cpuinfo") == 0 ? NULL : real(path, mode);
+}
+
+FILE *fopen(const char *restrict path, const char *restrict mode) {
+    return open_other_files("fopen", path, mode);
+}
+
+FILE *fopen64(const char *restrict path, const char *restrict mode) {
+    return open_other_files("fopen64", path, mode);
 }

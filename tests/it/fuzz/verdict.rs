@@ -26,8 +26,9 @@ const ERRORS: [&str; 14] = [
 ];
 const OUT_OF_RANGE: &str = "ERR value is out of range";
 /// In a script core has words of its own for a wrong number of arguments and for commands that are not allowed.
-const IN_SCRIPT: [&str; 2] = [
+const IN_SCRIPT: [&str; 3] = [
     "ERR Wrong number of args calling Redis command from script",
+    "ERR Wrong number of args calling command from script",
     "ERR This Redis command is not allowed from script",
 ];
 

@@ -176,3 +176,23 @@ fn the_native_expiry_does_not_shorten_what_a_later_grant_promised() {
     eventually(Duration::from_secs(20), || client.say("EXISTS other").int() == 0);
     assert_eq!(client.say("LOCK.OWNER lock"), Reply::bulk("a"));
 }
+
+/// Both ends come while the server is busy, so the reclaim is the first to meet the key: core removes it
+/// under its hands, and the locks that are due later must not suffer from that.
+#[test]
+fn a_reclaim_that_meets_an_expired_key_leaves_other_locks_alone() {
+    let server = Server::start();
+    let mut client = server.connect();
+    say_all(&mut client, &["DEBUG SET-ACTIVE-EXPIRE 0"]);
+    for round in 0..3 {
+        for other in ["later", "last"] {
+            assert!(client.say(&format!("LOCK.ACQUIRE {other} a 400")).int() > 0, "round {round}");
+        }
+        assert!(client.say("LOCK.ACQUIRE lock a 20").int() > 0, "round {round}");
+        say_all(&mut client, &["PEXPIRE lock 20", "DEBUG SLEEP 0.05"]);
+        eventually(Duration::from_secs(20), || server.info_u64("lock", "lock_held") == 0);
+        for key in ["lock", "later", "last"] {
+            assert_eq!(client.say(&format!("EXISTS {key}")), Reply::Int(0), "{key}, round {round}");
+        }
+    }
+}

@@ -146,7 +146,7 @@ impl World {
             standing(lock, &request.owner, limit(request.limit))
         };
         let token = match acquisition(request.keys.iter().map(standing)) {
-            Ok(Acquisition::New) => self.tokens.next(self.clock(), request.fence),
+            Ok(Acquisition::New) => self.tokens.next(self.clock(), request.fence).expect("below the end"),
             Ok(Acquisition::Again(token)) => token.max(request.fence.unwrap_or(0)),
             Ok(Acquisition::Refused) => return Outcome::No,
             Err(error) => {
