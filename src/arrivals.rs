@@ -13,7 +13,7 @@ use crate::state::state;
 
 /// Where a lock comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum From {
+pub enum Origin {
     /// RESTORE, or a data set: its tokens are new here.
     Outside,
     /// RENAME or MOVE: it just left another key.
@@ -21,8 +21,8 @@ pub enum From {
 }
 
 /// A key has arrived: if it is a lock, its deadline counts from here on.
-pub fn arrive(ctx: &Ctx, name: Str, from: From) {
-    let Ok(key) = Key::read(ctx, name) else {
+pub fn arrive(ctx: &Ctx, name: Str, from: Origin) {
+    let Ok(key) = Key::peek(ctx, name) else {
         return;
     };
     let Some(value) = key.value() else { return };
@@ -31,13 +31,13 @@ pub fn arrive(ctx: &Ctx, name: Str, from: From) {
     state.schedule(value);
     state.add_held(holds);
     match from {
-        From::Outside => {
+        Origin::Outside => {
             for hold in value.lock().holds() {
                 state.accept_token(hold.token);
             }
         }
         // It was counted as removed when it left the other key.
-        From::OtherKey => state.take_back_departure(value),
+        Origin::OtherKey => state.take_back_departure(value),
     }
 }
 
@@ -50,6 +50,7 @@ pub fn leave(value: &Value) {
     }
     // It may turn up under another name.
     hear_of_arrivals();
+    state().expect_arrival();
     let held_ms = count_removed(value.lock());
     state().note_departure(value, held_ms);
 }
@@ -102,7 +103,8 @@ fn count_removed(lock: &Lock) -> u64 {
     if state.is_passive() {
         return 0;
     }
-    let held_ms = lock.holds().map(|hold| ms_since(hold.since, now) as u64).sum();
+    // Wrapping, as the counter: a forged time held may be anything.
+    let held_ms = lock.holds().fold(0u64, |sum, hold| sum.wrapping_add(ms_since(hold.since, now) as u64));
     state.totals.removed.add(lock.len() as u64);
     state.totals.hold_ms_sum.add(held_ms);
     held_ms

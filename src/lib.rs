@@ -8,6 +8,9 @@
 #![warn(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("redis-lock needs Linux: its deadlines are kept by a timerfd");
+
 mod arrivals;
 mod commands;
 mod configuration;
@@ -44,6 +47,6 @@ const COMMANDS: &[Register] = &[
     register::<mextend::Mextend>,
     register::<mrelease::Mrelease>,
     register::<effect_hold::Hold>,
-    register::<effect_drop::Drop>,
+    register::<effect_drop::DropHolds>,
     register::<effect_last::Last>,
 ];

@@ -36,7 +36,7 @@ pub fn before_sleep(ctx: &Ctx) {
     let due = state.is_last_due() || first.is_some_and(|deadline| deadline <= now);
     let next = if due { work(ctx, now) } else { first };
     if let (Some(next), Some(wake_up)) = (next, state.wake_up()) {
-        wake_up.arm(next, now);
+        wake_up.arm(next, if due { state.now() } else { now });
     }
 }
 

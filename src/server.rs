@@ -48,19 +48,30 @@ pub fn became_master() {
 
 /// A child writes a snapshot, for a file or for a replica: from now on somebody may listen. An
 /// AOF rewritten without preamble has no room for the last token, so it is replicated once by
-/// itself: that lands in the file that follows the rewritten one.
-pub fn child_born() {
+/// itself: that lands in the file that follows the rewritten one. Only then: it counts as a
+/// change, and a server that found one after each of its snapshots would save for ever.
+pub fn child_born(ctx: &Ctx) {
     let state = state();
     state.set_listened_to(true);
-    state.set_last_due(true);
+    if ctx.server_info(c"persistence", c"aof_rewrite_in_progress") != Some(0) {
+        state.set_last_due(true);
+    }
+}
+
+/// The configuration has changed: save points may have been set.
+pub fn configured(ctx: &Ctx) {
+    let state = state();
+    state.set_listened_to(state.is_listened_to() || may_be_listened_to(ctx));
 }
 
 /// To build an effect costs time even where nobody hears it. Nobody can while the AOF is off,
-/// there is no replication backlog, and no child was ever forked: an AOF or replica that comes
+/// there are no save points (the server counts the changes by the effects), there is no
+/// replication backlog, and no child was ever forked: an AOF or replica that comes
 /// later begins with a fork, whose event comes in time (a replica's own event comes too late).
 fn may_be_listened_to(ctx: &Ctx) -> bool {
     let none = |section, field| ctx.server_info(section, field) == Some(0);
-    let silent = none(c"persistence", c"aof_enabled")
+    let silent = !ctx.has_save_points()
+        && none(c"persistence", c"aof_enabled")
         && none(c"stats", c"total_forks")
         && none(c"replication", c"repl_backlog_active")
         && none(c"replication", c"connected_slaves")

@@ -12,7 +12,7 @@ use crate::ffi::main_thread::MainThread;
 use crate::ffi::value::{Value, ValueRef};
 use crate::ffi::wakeup::WakeUp;
 
-/// A number that only rises.
+/// A count.
 #[derive(Default)]
 pub struct Counter(Cell<u64>);
 
@@ -76,6 +76,7 @@ pub struct State {
     last_is_due: Cell<bool>,
     other_modules: Cell<bool>,
     held: Cell<u64>,
+    arrival: Cell<bool>,
     departures: RefCell<Vec<(*const Value, u64)>>,
     deadlines: RefCell<Deadlines<ValueRef>>,
     wake_up: Option<WakeUp>,
@@ -111,6 +112,7 @@ impl State {
             last_is_due: Cell::new(false),
             other_modules: Cell::new(true),
             held: Cell::new(0),
+            arrival: Cell::new(false),
             departures: RefCell::default(),
             deadlines: RefCell::default(),
             wake_up: WakeUp::new(),
@@ -200,8 +202,8 @@ impl State {
         self.replica.get() || self.loading.get().is_some()
     }
 
-    /// Whether an AOF, a replica or a replication backlog may be there to hear of changes. Once
-    /// true it stays so.
+    /// Whether an AOF, a replica, a replication backlog or a save point may be there to hear of
+    /// changes. Once true it stays so.
     #[inline]
     pub fn is_listened_to(&self) -> bool {
         self.listened_to.get()
@@ -249,6 +251,16 @@ impl State {
     #[inline]
     pub fn sub_held(&self, n: usize) {
         self.held.set(self.held.get().saturating_sub(n as u64));
+    }
+
+    /// A value was read, or has left its key: the next key that arrives may hold it.
+    pub fn expect_arrival(&self) {
+        self.arrival.set(true);
+    }
+
+    /// Whether one is expected; from here on it is not.
+    pub fn take_arrival(&self) -> bool {
+        self.arrival.replace(false)
     }
 
     /// A value has left its key, and was counted as removed; until the end of the turn it may turn

@@ -12,9 +12,9 @@ use crate::state::state;
 use crate::subject::{settle_all, Subject, Told};
 
 /// See the module.
-pub struct Drop;
+pub struct DropHolds;
 
-impl Command for Drop {
+impl Command for DropHolds {
     const NAME: &'static str = "lock._drop";
     const FLAGS: &'static str = "write admin";
 

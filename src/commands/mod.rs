@@ -1,5 +1,5 @@
-//! The commands: each file parses its arguments and says what it wants; `granting` and `reading`
-//! are what several of them share.
+//! The commands: each file parses its arguments and says what it wants; `granting` is
+//! what several of them share.
 
 pub mod acquire;
 pub mod check;
@@ -79,5 +79,5 @@ fn decide_here(ctx: &Ctx) -> Result<(), Error> {
 
 /// Whether an ordinary client sent this command, and not a master or the AOF.
 fn from_client(ctx: &Ctx) -> bool {
-    !(state().is_passive() || ctx.is_replicated())
+    !ctx.is_replicated()
 }

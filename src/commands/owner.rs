@@ -20,7 +20,7 @@ impl Command for Owner {
     fn doc() -> Doc {
         Doc {
             summary: "Who holds a lock: of several holders the one that has held longest; nil if nobody.",
-            complexity: "O(1)",
+            complexity: "O(1); O(N) with N holds past their deadline that are not reclaimed yet",
             since: "0.1.0",
             arity: 2,
             keys: Some((Keys::First, Access::Read)),

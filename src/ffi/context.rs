@@ -31,6 +31,11 @@ impl Ctx {
         Ctx(ctx)
     }
 
+    /// No context: good for the log alone.
+    pub fn none() -> Self {
+        Ctx(std::ptr::null_mut())
+    }
+
     /// The pointer, for calls of the API.
     pub fn as_ptr(&self) -> *mut raw::RedisModuleCtx {
         self.0
@@ -55,6 +60,11 @@ impl Ctx {
     /// Whether this server replicates another one.
     pub fn is_replica(&self) -> bool {
         self.flag(raw::REDISMODULE_CTX_FLAGS_SLAVE)
+    }
+
+    /// Whether the server saves snapshots by itself, after so many changes.
+    pub fn has_save_points(&self) -> bool {
+        self.flag(raw::REDISMODULE_CTX_FLAGS_RDB)
     }
 
     /// The number of the selected database.

@@ -171,6 +171,7 @@ impl Loader {
             // RESTORE; in an AOF it can't be told from a snapshot's value.
             hear_of_arrivals();
         }
+        state().expect_arrival();
         Some(Value::new(lock))
     }
 }
@@ -310,7 +311,9 @@ unsafe extern "C" fn free(value: *mut c_void) {
 
 unsafe extern "C" fn free_effort(_key: *mut raw::RedisModuleString, value: *const c_void) -> usize {
     // SAFETY: a value of our type is a `Value`.
-    guard(1, || unsafe { (*value.cast::<Value>()).lock().len() })
+    // At least 1: the server takes 0 for more than it can do at once, and an empty lock is what
+    // every release leaves.
+    guard(1, || unsafe { (*value.cast::<Value>()).lock().len().max(1) })
 }
 
 /// The key's value is being taken out, by whatever command: on the main thread, before `free`.

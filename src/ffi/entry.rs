@@ -46,7 +46,8 @@ pub fn register<C: Command>(ctx: &Ctx) -> Result<(), &'static str> {
     let (Ok(name), Ok(flags)) = (CString::new(C::NAME), CString::new(C::FLAGS)) else {
         return Err(C::NAME);
     };
-    let (first, last, step) = C::doc().legacy_keys();
+    let doc = C::doc();
+    let (first, last, step) = doc.legacy_keys();
     // SAFETY: both strings end in NUL and are copied by the server.
     let result = unsafe {
         call!(
@@ -60,7 +61,7 @@ pub fn register<C: Command>(ctx: &Ctx) -> Result<(), &'static str> {
             step
         )
     };
-    if result != raw::REDISMODULE_OK as c_int || !command_info::describe(ctx, &name, C::FLAGS, &C::doc()) {
+    if result != raw::REDISMODULE_OK as c_int || !command_info::describe(ctx, &name, C::FLAGS, &doc) {
         return Err(C::NAME);
     }
     Ok(())
@@ -79,7 +80,7 @@ unsafe extern "C" fn enter<C: Command>(
     // A panic comes before the reply: what replies can't panic.
     let entered = catch_unwind(AssertUnwindSafe(|| reply(&ctx, C::run(&ctx, args))));
     if entered.is_err() {
-        ctx.warn(&format!("internal error in {}; please report this with the lines above", C::NAME));
+        ctx.warn(&format!("internal error in {}; please report this with the line above", C::NAME));
         ctx.reply_error(&Error::Internal.to_string());
     }
     raw::REDISMODULE_OK as c_int

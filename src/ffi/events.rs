@@ -20,7 +20,7 @@ static OWN: MainThread<*mut raw::RedisModuleCtx> = MainThread::new();
 
 /// Subscribes to all of them; false where the server refuses.
 pub fn subscribe(ctx: &Ctx) -> bool {
-    let events: [(u64, u64, Handler); 7] = [
+    let events: [(u64, u64, Handler); 8] = [
         (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, 1, on_role),
         (raw::REDISMODULE_EVENT_LOADING, 1, on_loading),
         (raw::REDISMODULE_EVENT_FLUSHDB, 1, on_flush),
@@ -28,6 +28,7 @@ pub fn subscribe(ctx: &Ctx) -> bool {
         (raw::REDISMODULE_EVENT_FORK_CHILD, 1, on_fork),
         (raw::REDISMODULE_EVENT_EVENTLOOP, 1, on_event_loop),
         (raw::REDISMODULE_EVENT_MODULE_CHANGE, 1, on_module),
+        (raw::REDISMODULE_EVENT_CONFIG, 1, on_config),
     ];
     // SAFETY: the handlers have the signatures that the server expects.
     let subscribed = events.into_iter().all(|(id, dataver, handler)| unsafe {
@@ -117,14 +118,27 @@ unsafe extern "C" fn on_swap(
 }
 
 unsafe extern "C" fn on_fork(
-    _: *mut raw::RedisModuleCtx,
+    ctx: *mut raw::RedisModuleCtx,
     _: raw::RedisModuleEvent,
     step: u64,
     _: *mut c_void,
 ) {
     if step == raw::REDISMODULE_SUBEVENT_FORK_CHILD_BORN {
-        guard((), server::child_born);
+        // SAFETY: see `on_loading`.
+        let ctx = unsafe { Ctx::from_raw(ctx) };
+        guard((), || server::child_born(&ctx));
     }
+}
+
+unsafe extern "C" fn on_config(
+    ctx: *mut raw::RedisModuleCtx,
+    _: raw::RedisModuleEvent,
+    _: u64,
+    _: *mut c_void,
+) {
+    // SAFETY: see `on_loading`.
+    let ctx = unsafe { Ctx::from_raw(ctx) };
+    guard((), || server::configured(&ctx));
 }
 
 unsafe extern "C" fn on_event_loop(
@@ -159,12 +173,15 @@ unsafe extern "C" fn on_key(
     // SAFETY: the event's name ends in NUL; context and key are valid during the callback.
     let (ctx, event, key) = unsafe { (Ctx::from_raw(ctx), CStr::from_ptr(event), Str::from_raw(key)) };
     let from = match event.to_bytes() {
-        b"loaded" | b"restore" => arrivals::From::Outside,
-        b"rename_to" | b"move_to" => arrivals::From::OtherKey,
+        b"loaded" | b"restore" => arrivals::Origin::Outside,
+        b"rename_to" | b"move_to" => arrivals::Origin::OtherKey,
         _ => return raw::REDISMODULE_OK as c_int,
     };
-    // A copy: while it loads, the server keeps the name on its stack, and to open a key is to
-    // keep its name.
-    guard((), || arrivals::arrive(&ctx, OwnedStr::new(key.bytes()).as_str(), from));
+    // Other keys are left alone: to look at one counts as a use of it.
+    if state().take_arrival() {
+        // A copy of the name: while it loads, the server keeps it on its stack, and to open a
+        // key is to keep its name.
+        guard((), || arrivals::arrive(&ctx, OwnedStr::new(key.bytes()).as_str(), from));
+    }
     raw::REDISMODULE_OK as c_int
 }

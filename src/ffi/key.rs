@@ -1,4 +1,7 @@
 //! A key, opened.
+//!
+//! One thing callers owe: a command opens a key once (`Subject::open_all` sees to it). Two open
+//! keys of one name would both lend out the lock to be changed.
 
 use std::os::raw::c_int;
 
@@ -13,6 +16,8 @@ use super::value::Value;
 
 const READ: c_int = raw::REDISMODULE_READ as c_int;
 const WRITE: c_int = raw::REDISMODULE_WRITE as c_int;
+/// Neither the time of its last use nor the hit counter moves (the latter from 7.2 on).
+const UNNOTICED: c_int = (raw::REDISMODULE_OPEN_KEY_NOTOUCH | raw::REDISMODULE_OPEN_KEY_NOSTATS) as c_int;
 const NO_EXPIRE: i64 = -1;
 
 /// An open key that is empty or holds a lock.
@@ -39,6 +44,14 @@ impl<'c> Key<'c> {
     #[inline]
     pub fn read(ctx: &'c Ctx, name: Str<'c>) -> Result<Self, Error> {
         Self::open_with(ctx, name, READ)
+    }
+
+    /// Opens a key to look at it without that counting as a use of it.
+    ///
+    /// # Errors
+    /// As [`Key::open`].
+    pub fn peek(ctx: &'c Ctx, name: Str<'c>) -> Result<Self, Error> {
+        Self::open_with(ctx, name, READ | UNNOTICED)
     }
 
     #[inline]
@@ -89,12 +102,12 @@ impl<'c> Key<'c> {
         self.value.map(|value| unsafe { value.lock_mut() })
     }
 
-    /// Its lock, to change; an empty key of this database gets one, which the caller fills.
+    /// Its lock, to change; an empty key gets one, which the caller fills.
     #[inline]
-    pub fn lock_or_create(&mut self, db: i32) -> &mut Lock {
+    pub fn lock_or_create(&mut self, ctx: &Ctx) -> &mut Lock {
         let value = match self.value {
             Some(value) => value,
-            None => self.create(db),
+            None => self.create(ctx.db()),
         };
         // SAFETY: as in `lock_mut`.
         unsafe { value.lock_mut() }

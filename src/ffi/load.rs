@@ -30,8 +30,12 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
     if ready != raw::REDISMODULE_OK as c_int {
         return raw::REDISMODULE_ERR as c_int;
     }
+    if api::missing() == Some("RedisModule_Log") {
+        return raw::REDISMODULE_ERR as c_int;
+    }
     // SAFETY: the context of this call.
     let ctx = unsafe { Ctx::from_raw(ctx) };
+    std::panic::set_hook(Box::new(|panic| Ctx::none().warn(&format!("internal error: {panic}"))));
     match super::entry::guard(Err("panic"), || load(&ctx)) {
         Ok(()) => raw::REDISMODULE_OK as c_int,
         Err(what) => {
@@ -43,7 +47,6 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
 
 fn load(ctx: &Ctx) -> Result<(), &'static str> {
     if let Some(name) = api::missing() {
-        // The log itself may be what is missing.
         return Err(name);
     }
     set_options(ctx);
@@ -55,9 +58,9 @@ fn load(ctx: &Ctx) -> Result<(), &'static str> {
     }
     require(configuration::register(ctx) && config::load(ctx), "configuration")?;
     require(info::register(ctx), "INFO section")?;
-    require(events::subscribe(ctx), "server events")?;
     configuration::warn(ctx);
-    Ok(())
+    // Last: a server may not forget the subscriptions of a module that failed to load.
+    require(events::subscribe(ctx), "server events")
 }
 
 fn require(done: bool, what: &'static str) -> Result<(), &'static str> {

@@ -11,7 +11,8 @@ pub struct Value {
     lock: UnsafeCell<Lock>,
     name: UnsafeCell<Bytes>,
     db: Cell<i32>,
-    // Atomic, since `free` may read it on another thread.
+    // Atomic, since `free` may read it on another thread; what was done before it was set to
+    // `NOWHERE` is done for that thread too.
     place: AtomicU32,
 }
 
@@ -71,7 +72,7 @@ impl Value {
     /// Its place among the deadlines.
     #[inline]
     pub fn place(&self) -> u32 {
-        self.place.load(Ordering::Relaxed)
+        self.place.load(Ordering::Acquire)
     }
 
     /// Bytes that it occupies.
@@ -106,6 +107,6 @@ impl ValueRef {
 impl Entry for ValueRef {
     #[inline]
     fn set_place(&self, place: u32) {
-        self.get().place.store(place, Ordering::Relaxed);
+        self.get().place.store(place, Ordering::Release);
     }
 }

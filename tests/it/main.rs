@@ -2,6 +2,7 @@
 
 mod acl;
 mod api_list;
+mod bystanders;
 mod cluster;
 mod config;
 mod crash;
@@ -21,6 +22,7 @@ mod replies;
 mod resp3;
 mod resync;
 mod rule;
+mod snapshots;
 mod support;
 mod time;
 mod tokens;

@@ -317,6 +317,9 @@ fn a_replica_refuses_to_write_whatever_it_is_told() {
             assert!(refused, "replica-read-only {read_only}, {command:?}: {reply:?}");
         }
     }
+    // An effect from an ordinary client has its bound here too: the token would outlive a promotion.
+    let reply = client.run(["LOCK._LAST", "9007199254740000"]);
+    assert_eq!(reply, Reply::error("ERR token is too far ahead"));
     assert_eq!((everything(&replica), digest(&replica)), before);
 }
 
