@@ -27,7 +27,7 @@ pub fn arrive(ctx: &Ctx, name: Str, from: Origin) {
     };
     let Some(value) = key.value() else { return };
     let (state, holds) = (state(), value.lock().len());
-    value.move_to(ctx.db(), name.bytes());
+    value.move_to(key.db(), name.bytes());
     state.schedule(value);
     state.add_held(holds);
     match from {

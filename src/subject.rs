@@ -136,7 +136,7 @@ impl<'c> Subject<'c> {
     #[inline]
     pub fn grant(&mut self, grant: &Grant) {
         self.persist();
-        let granted = self.key.lock_or_create(self.ctx).grant(grant);
+        let granted = self.key.lock_or_create().grant(grant);
         match granted {
             Granted::New => self.mark(Became::New, true),
             Granted::Again(renewal) => self.renewed(renewal),
@@ -182,7 +182,7 @@ impl<'c> Subject<'c> {
             None => (Became::New, true),
         };
         self.persist();
-        self.key.lock_or_create(self.ctx).put(hold);
+        self.key.lock_or_create().put(hold);
         self.mark(became, touched || self.persisted);
     }
 

@@ -106,17 +106,17 @@ pub fn describe(ctx: &Ctx, name: &CStr, flags: &str, doc: &Doc) -> bool {
 /// # Safety
 /// `command` must be a command of this module.
 unsafe fn categorize(command: *mut raw::RedisModuleCommand, flags: &str) -> bool {
-    // SAFETY: the caller's word; the string ends in NUL. The functions may be missing.
-    unsafe {
-        let Some(set) = raw::RedisModule_SetCommandACLCategories else { return true };
-        // Not the effect commands: `+@lock` is for those who use locks.
-        let can_add = (&raw const raw::RedisModule_AddACLCategory).read().is_some();
-        let own = if can_add && !flags.contains("admin") { "lock" } else { "" };
-        let Ok(categories) = CString::new(format!("{own} {}", categories(flags)).trim()) else {
-            return false;
-        };
-        set(command, categories.as_ptr()) == raw::REDISMODULE_OK as c_int
-    }
+    // SAFETY: the caller's word; the string ends in NUL. The function may be missing.
+    let set = |names: &str| unsafe {
+        match (raw::RedisModule_SetCommandACLCategories, CString::new(names)) {
+            (Some(set), Ok(names)) => set(command, names.as_ptr()) == raw::REDISMODULE_OK as c_int,
+            (function, _) => function.is_none(),
+        }
+    };
+    let implied = categories(flags);
+    // Not the effect commands: `+@lock` is for those who use locks. Without the category (7.2)
+    // the others have to do.
+    (!flags.contains("admin") && set(&format!("lock {implied}"))) || set(&implied)
 }
 
 fn categories(flags: &str) -> String {
@@ -132,14 +132,13 @@ fn categories(flags: &str) -> String {
     implied.into_iter().filter(|(applies, _)| *applies).map(|(_, name)| name).collect::<Vec<_>>().join(" ")
 }
 
-/// Adds the category `@lock` where the server lets modules do that (Redis 7.4, Valkey 8.1 and
-/// later); false where it does, and refuses.
-pub fn add_category(ctx: &Ctx) -> bool {
+/// Adds the category `@lock` where the server lets modules do that (Redis 7.4, Valkey 8 and
+/// later). If it refuses, the category is there: from a load that failed after this, say.
+pub fn add_category(ctx: &Ctx) {
     // SAFETY: the pointers are valid; the function may be missing.
     unsafe {
-        match raw::RedisModule_AddACLCategory {
-            Some(add) => add(ctx.as_ptr(), c"lock".as_ptr()) == raw::REDISMODULE_OK as c_int,
-            None => true,
+        if let Some(add) = raw::RedisModule_AddACLCategory {
+            add(ctx.as_ptr(), c"lock".as_ptr());
         }
     }
 }

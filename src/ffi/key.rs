@@ -82,6 +82,14 @@ impl<'c> Key<'c> {
         self.name
     }
 
+    /// The number of its database. Asked of the key: inside MULTI a context of Valkey tells that of
+    /// the transaction, also where the key lies elsewhere.
+    #[inline]
+    pub fn db(&self) -> i32 {
+        // SAFETY: the key is open.
+        unsafe { call!(RedisModule_GetDbIdFromModuleKey, self.handle) }
+    }
+
     /// What it holds.
     #[inline]
     pub fn value(&self) -> Option<&Value> {
@@ -104,17 +112,17 @@ impl<'c> Key<'c> {
 
     /// Its lock, to change; an empty key gets one, which the caller fills.
     #[inline]
-    pub fn lock_or_create(&mut self, ctx: &Ctx) -> &mut Lock {
+    pub fn lock_or_create(&mut self) -> &mut Lock {
         let value = match self.value {
             Some(value) => value,
-            None => self.create(ctx.db()),
+            None => self.create(),
         };
         // SAFETY: as in `lock_mut`.
         unsafe { value.lock_mut() }
     }
 
     #[inline]
-    fn create(&mut self, db: i32) -> &'c Value {
+    fn create(&mut self) -> &'c Value {
         let value = Box::into_raw(Value::new(Lock::default()));
         // SAFETY: the key is open for writing and the server owns the value from here on; it
         // gives it back to `free` and to nothing else.
@@ -122,7 +130,7 @@ impl<'c> Key<'c> {
             call!(RedisModule_ModuleTypeSetValue, self.handle, datatype::redis_type(), value.cast());
             &*value
         };
-        value.move_to(db, self.name.bytes());
+        value.move_to(self.db(), self.name.bytes());
         self.value = Some(value);
         value
     }

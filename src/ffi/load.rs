@@ -52,7 +52,7 @@ fn load(ctx: &Ctx) -> Result<(), &'static str> {
     set_options(ctx);
     server::start(ctx)?;
     require(datatype::create(ctx), "data type redislock")?;
-    require(command_info::add_category(ctx), "ACL category @lock")?;
+    command_info::add_category(ctx);
     for register in COMMANDS {
         register(ctx)?;
     }

@@ -185,3 +185,21 @@ fn the_same_key_is_another_lock_in_each_database() {
     }
     assert_eq!(counts(&server)["lock_held"], 0);
 }
+
+/// In a transaction a server may tell the module the transaction's database instead of the key's.
+#[test]
+fn moves_in_a_transaction_take_the_deadline_along() {
+    let server = Server::start();
+    let mut client = server.connect();
+    for (line, db, key) in MOVES {
+        say_all(&mut client, &["FLUSHALL", "SELECT 0", "LOCK.ACQUIRE lock a 300", "MULTI", line, "EXEC"]);
+        let elsewhere = format!("SELECT {db}");
+        say_all(&mut client, &[&elsewhere, "MULTI", "SELECT 5", "LOCK.ACQUIRE there a 300", "EXEC"]);
+        assert_eq!(server.info_u64("lock", "lock_held"), 2, "{line}");
+        eventually(Duration::from_secs(20), || server.info_u64("lock", "lock_held") == 0);
+        for (db, key) in [(db, key), ("5", "there")] {
+            client.say(&format!("SELECT {db}"));
+            assert_eq!(client.say(&format!("EXISTS {key}")), Reply::Int(0), "{line}, {key} in {db}");
+        }
+    }
+}
