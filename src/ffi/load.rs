@@ -20,7 +20,7 @@ static ALLOCATOR: redis_module::alloc::RedisAlloc = redis_module::alloc::RedisAl
 pub unsafe extern "C" fn RedisModule_OnLoad(
     ctx: *mut raw::RedisModuleCtx,
     _argv: *mut *mut raw::RedisModuleString,
-    _argc: c_int,
+    argc: c_int,
 ) -> c_int {
     // SAFETY: context as the server passed it, name ends in NUL. Nothing was allocated so far:
     // the allocator is the server's, and is there from here on.
@@ -36,7 +36,7 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
     // SAFETY: the context of this call.
     let ctx = unsafe { Ctx::from_raw(ctx) };
     std::panic::set_hook(Box::new(|panic| Ctx::none().warn(&format!("internal error: {panic}"))));
-    match super::entry::guard(Err("panic"), || load(&ctx)) {
+    match super::entry::guard(Err("panic"), || load(&ctx, argc)) {
         Ok(()) => raw::REDISMODULE_OK as c_int,
         Err(what) => {
             ctx.warn(&format!("not loaded, failed at: {what}"));
@@ -45,7 +45,7 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
     }
 }
 
-fn load(ctx: &Ctx) -> Result<(), &'static str> {
+fn load(ctx: &Ctx, arguments: c_int) -> Result<(), &'static str> {
     if let Some(name) = api::missing() {
         return Err(name);
     }
@@ -58,6 +58,11 @@ fn load(ctx: &Ctx) -> Result<(), &'static str> {
     }
     require(configuration::register(ctx) && config::load(ctx), "configuration")?;
     require(info::register(ctx), "INFO section")?;
+    if arguments > 0 {
+        ctx.warn(
+            "arguments are not used; set lock.* in redis.conf, by CONFIG SET, or by MODULE LOADEX ... CONFIG",
+        );
+    }
     configuration::warn(ctx);
     // Last: a server may not forget the subscriptions of a module that failed to load.
     require(events::subscribe(ctx), "server events")

@@ -323,3 +323,13 @@ fn warnings_at_load_come_where_they_apply_and_only_there() {
         assert_eq!(warnings(&server), *expected, "{lines:?}");
     }
 }
+
+#[test]
+fn arguments_of_the_module_are_not_used_and_the_log_says_so() {
+    let server = Server::builder().without_module().start();
+    let mut client = server.connect();
+    let path = module_path().display().to_string();
+    assert_eq!(client.run(["MODULE", "LOAD", &path, "max-ttl", "5"]), Reply::ok());
+    assert_eq!(client.say("CONFIG GET lock.max-ttl").get("lock.max-ttl").text(), "86400000");
+    assert!(server.log().contains("arguments are not used; set lock.* in redis.conf"), "{}", server.log());
+}
