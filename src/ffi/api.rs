@@ -48,6 +48,7 @@ required! {
     RedisModule_GetDbIdFromModuleKey,
     RedisModule_GetDetachedThreadSafeContext,
     RedisModule_GetExpire,
+    RedisModule_GetSelectedDb,
     RedisModule_GetServerInfo,
     RedisModule_InfoAddFieldULongLong,
     RedisModule_InfoAddSection,

@@ -67,6 +67,12 @@ impl Ctx {
         self.flag(raw::REDISMODULE_CTX_FLAGS_RDB)
     }
 
+    /// The number of the selected database; inside MULTI Valkey 9 tells that of the transaction.
+    pub fn db(&self) -> i32 {
+        // SAFETY: the context is valid.
+        unsafe { call!(RedisModule_GetSelectedDb, self.0) }
+    }
+
     /// Selects a database; false where there is none with this number.
     pub fn select_db(&self, db: i32) -> bool {
         // SAFETY: the context is valid.

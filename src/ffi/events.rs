@@ -15,6 +15,9 @@ use super::main_thread::MainThread;
 use crate::state::{state, Loading};
 use crate::{arrivals, reclaim, server};
 
+/// The database that a key is being moved from.
+static MOVED_FROM: MainThread<Cell<Option<i32>>> = MainThread::new();
+
 /// A context of the module's own, for where the server hands none.
 static OWN: MainThread<*mut raw::RedisModuleCtx> = MainThread::new();
 
@@ -172,16 +175,28 @@ unsafe extern "C" fn on_key(
 ) -> c_int {
     // SAFETY: the event's name ends in NUL; context and key are valid during the callback.
     let (ctx, event, key) = unsafe { (Ctx::from_raw(ctx), CStr::from_ptr(event), Str::from_raw(key)) };
-    let from = match event.to_bytes() {
-        b"loaded" | b"restore" => arrivals::Origin::Outside,
-        b"rename_to" | b"move_to" => arrivals::Origin::OtherKey,
-        _ => return raw::REDISMODULE_OK as c_int,
-    };
-    // Other keys are left alone: to look at one counts as a use of it.
+    guard((), || match event.to_bytes() {
+        b"loaded" | b"restore" => arrive(&ctx, key, arrivals::Origin::Outside),
+        b"rename_to" => arrive(&ctx, key, arrivals::Origin::OtherKey),
+        b"move_from" => MOVED_FROM.get_or_init(Cell::default).set(Some(ctx.db())),
+        b"move_to" => {
+            arrive(&ctx, key, arrivals::Origin::OtherKey);
+            // Valkey 8 tells of it in the client's own name, and leaves the client where the key
+            // went: MOVE must not select a database.
+            if let Some(db) = MOVED_FROM.get_or_init(Cell::default).take() {
+                ctx.select_db(db);
+            }
+        }
+        _ => {}
+    });
+    raw::REDISMODULE_OK as c_int
+}
+
+/// Other keys are left alone: to look at one counts as a use of it.
+fn arrive(ctx: &Ctx, key: Str, from: arrivals::Origin) {
     if state().take_arrival() {
         // A copy of the name: while it loads, the server keeps it on its stack, and to open a
         // key is to keep its name.
-        guard((), || arrivals::arrive(&ctx, OwnedStr::new(key.bytes()).as_str(), from));
+        arrivals::arrive(ctx, OwnedStr::new(key.bytes()).as_str(), from);
     }
-    raw::REDISMODULE_OK as c_int
 }
