@@ -41,8 +41,9 @@ pub fn arrive(ctx: &Ctx, name: Str, from: Origin) {
     }
 }
 
-/// A key's value is being taken out. A LOCK command that removes a key has emptied the lock
-/// before, so what is left in it here was removed by a core command.
+/// A key's value is being taken out, or is freed after it left by a way that told nobody. A LOCK
+/// command that removes a key has emptied the lock before, so what is left in it here was removed
+/// by a core command.
 pub fn leave(value: &Value) {
     state().unschedule(value);
     if value.lock().is_empty() {
@@ -53,11 +54,6 @@ pub fn leave(value: &Value) {
     state().expect_arrival();
     let held_ms = count_removed(value.lock());
     state().note_departure(value, held_ms);
-}
-
-/// A value is freed that left by a way that told nobody.
-pub fn forget(value: &Value) {
-    leave(value);
 }
 
 /// A database, or all, are being emptied.

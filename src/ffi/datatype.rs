@@ -97,7 +97,7 @@ pub fn bury() {
     for Grave(value) in graves.drain(..) {
         // SAFETY: the server gave this value up, and it was freed by nobody else.
         let value = unsafe { Box::from_raw(value) };
-        arrivals::forget(&value);
+        arrivals::leave(&value);
     }
 }
 

@@ -322,3 +322,17 @@ fn a_replica_counts_what_is_held_but_no_totals() {
     let now = fields(&replica);
     assert_eq!((now["lock_held"], now["lock_released"], now["lock_acquired"]), (3, 1, 1));
 }
+
+/// What an effect command does was decided elsewhere, whoever sends it.
+#[test]
+fn effect_commands_change_what_is_held_but_no_totals() {
+    let server = Server::start();
+    let mut client = server.connect();
+    let mut expected = fields(&server);
+    say_all(
+        &mut client,
+        &["LOCK._HOLD k a 3600000 1", "LOCK._HOLD k b 3600000 2 LIMIT 0", "LOCK._DROP k RELEASED a"],
+    );
+    expected.insert("lock_held".into(), 1);
+    assert_eq!(fields(&server), expected);
+}
