@@ -4,11 +4,13 @@
 use redis_lock_core::time::ms_since;
 use redis_lock_core::{Lock, TOKEN_END};
 
+use crate::chores::Change;
 use crate::ffi::arguments::Str;
 use crate::ffi::context::Ctx;
 use crate::ffi::events::hear_of_arrivals;
 use crate::ffi::key::Key;
 use crate::ffi::value::Value;
+use crate::sessions;
 use crate::state::state;
 
 /// Where a lock comes from.
@@ -30,6 +32,8 @@ pub fn arrive(ctx: &Ctx, name: Str, from: Origin) {
     value.move_to(key.db(), name.bytes());
     state.schedule(value);
     state.add_held(holds);
+    sessions::remember_all(value);
+    state.note_change(Change::Key(key.db(), name.bytes().into()));
     match from {
         Origin::Outside => {
             for hold in value.lock().holds() {
@@ -52,8 +56,11 @@ pub fn leave(value: &Value) {
     // It may turn up under another name.
     hear_of_arrivals();
     state().expect_arrival();
+    sessions::forget_all(value);
     let held_ms = count_removed(value.lock());
     state().note_departure(value, held_ms);
+    let (db, name) = value.home();
+    state().note_change(Change::Key(db, name));
 }
 
 /// A database, or all, are being emptied.
@@ -62,10 +69,12 @@ pub fn flush(db: Option<i32>) {
     state().deadlines().borrow_mut().retain(|entry| {
         let value = entry.get();
         if goes(value) {
+            sessions::forget_all(value);
             count_removed(value.lock());
         }
         !goes(value)
     });
+    state().note_change(Change::Database(db));
 }
 
 /// Two databases have changed numbers.
@@ -78,6 +87,7 @@ pub fn swap(first: i32, second: i32) {
             value.renumber(first);
         }
     }
+    [first, second].into_iter().for_each(|db| state().note_change(Change::Database(Some(db))));
 }
 
 /// The token of a lock that RESTORE must not bring in, since it would spoil this server's

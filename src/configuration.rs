@@ -13,9 +13,9 @@ pub static MAX_TTL: Number = Number::new(c"max-ttl", 86_400_000, 1, LONGEST_MS);
 /// For how long after a start or promotion no lock is granted, in milliseconds.
 pub static COOLDOWN: Number = Number::new(c"cooldown", 0, 0, LONGEST_MS);
 /// How many clients may wait for locks.
-static MAX_WAITERS: Number = Number::new(c"max-waiters", 100_000, 0, i32::MAX as i64);
+pub static MAX_WAITERS: Number = Number::new(c"max-waiters", 100_000, 0, i32::MAX as i64);
 /// Whether a request that would wait in a circle is refused.
-static DEADLOCK_DETECTION: Switch = Switch::new(c"deadlock-detection", true);
+pub static DEADLOCK_DETECTION: Switch = Switch::new(c"deadlock-detection", true);
 
 /// Makes all settings known to the server.
 pub fn register(ctx: &Ctx) -> bool {

@@ -2,9 +2,10 @@
 //!
 //! The way of a command, with no way back: the table below, its file in [`commands`] (arguments to
 //! a request), [`subject`] (the open key), `redis-lock-core` (what the request comes to), again
-//! [`subject`] (value, index of deadlines, replication, events, counters), reply. What happens
-//! without a command comes in through `ffi::events` and goes to [`reclaim`], [`arrivals`] and
-//! [`server`].
+//! [`subject`] (value, index of deadlines, replication, events, counters), reply. One that has to wait
+//! goes to [`waiting`] instead, and comes back by [`service`]. What happens without a command comes in
+//! through `ffi::events` and goes to [`arrivals`], [`sessions`] and [`server`]; [`chores`] notes what
+//! is to be done, and [`turn`] does it.
 #![warn(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -12,15 +13,19 @@
 compile_error!("redis-lock needs Linux: its deadlines are kept by a timerfd");
 
 mod arrivals;
+mod chores;
 mod commands;
 mod configuration;
 mod docs;
 mod ffi;
 mod info;
-mod reclaim;
 mod server;
+mod service;
+mod sessions;
 mod state;
 mod subject;
+mod turn;
+mod waiting;
 
 use commands::{
     acquire, check, effect_drop, effect_hold, effect_last, extend, info as lock_info, macquire, mextend,

@@ -1,6 +1,8 @@
 //! What the server goes through: start, loading, changes of role, children.
 
+use crate::chores::Change;
 use crate::ffi::context::Ctx;
+use crate::sessions;
 use crate::state::{state, Loading};
 
 /// At load: the role, who listens, and the timer.
@@ -28,6 +30,7 @@ pub fn loading_started(from: Loading) {
 pub fn loading_ended(ctx: &Ctx) {
     let state = state();
     state.set_loading(None);
+    state.note_change(Change::Database(None));
     state.set_listened_to(state.is_listened_to() || may_be_listened_to(ctx));
 }
 
@@ -36,6 +39,7 @@ pub fn became_replica() {
     let state = state();
     state.set_replica(true);
     state.set_listened_to(true);
+    sessions::end_none();
 }
 
 /// From now on this server decides.

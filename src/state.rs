@@ -1,16 +1,20 @@
 //! What the module knows besides the keys: clock, token counter, index of deadlines, counters.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use redis_lock_core::time::{ms_until, Micros};
-use redis_lock_core::{Deadlines, Error, Hold, Tokens};
+use redis_lock_core::{Deadlines, Error, Hold, LineId, Lines, Ticket, Tokens};
 
+use crate::chores::{Change, Chores};
 use crate::configuration;
 use crate::ffi::clock::monotonic_micros;
 use crate::ffi::main_thread::MainThread;
 use crate::ffi::value::{Value, ValueRef};
 use crate::ffi::wakeup::WakeUp;
+use crate::sessions::Sessions;
+use crate::waiting::Waiting;
 
 /// A count.
 #[derive(Default)]
@@ -43,6 +47,8 @@ pub struct Totals {
     pub reacquired: Counter,
     /// Requests answered nil at once.
     pub refused: Counter,
+    /// New holds of those who waited.
+    pub handed_over: Counter,
     /// Holds released.
     pub released: Counter,
     /// Holds extended.
@@ -51,6 +57,14 @@ pub struct Totals {
     pub expired: Counter,
     /// Holds that core commands removed.
     pub removed: Counter,
+    /// Requests refused since they would have waited for themselves.
+    pub deadlocks: Counter,
+    /// Requests that waited as long as they were willing to.
+    pub wait_timeouts: Counter,
+    /// Holds that ended with their connection.
+    pub sessions_dropped: Counter,
+    /// How long those who were granted a lock in line had waited for it, in milliseconds.
+    pub wait_ms_sum: Counter,
     /// How long the holds that ended had been held, in milliseconds.
     pub hold_ms_sum: Counter,
 }
@@ -79,7 +93,12 @@ pub struct State {
     arrival: Cell<bool>,
     departures: RefCell<Vec<(*const Value, u64)>>,
     deadlines: RefCell<Deadlines<ValueRef>>,
+    lines: RefCell<Lines<Rc<Waiting>>>,
+    ask_again: Cell<Option<Micros>>,
+    sessions: RefCell<Sessions>,
     wake_up: Option<WakeUp>,
+    /// What the end of the turn has to do.
+    pub chores: Chores,
     /// Totals since load.
     pub totals: Totals,
 }
@@ -115,7 +134,11 @@ impl State {
             arrival: Cell::new(false),
             departures: RefCell::default(),
             deadlines: RefCell::default(),
+            lines: RefCell::default(),
+            ask_again: Cell::new(None),
+            sessions: RefCell::default(),
             wake_up: WakeUp::new(),
+            chores: Chores::default(),
             totals: Totals::default(),
         }
     }
@@ -298,6 +321,121 @@ impl State {
     /// The deadlines; borrowed for one operation on them, never while the server is called.
     pub fn deadlines(&self) -> &RefCell<Deadlines<ValueRef>> {
         &self.deadlines
+    }
+
+    /// Who waits; borrowed as the deadlines are. (The circle search looks at keys meanwhile: what that
+    /// may change is noted among the chores.)
+    pub fn lines(&self) -> &RefCell<Lines<Rc<Waiting>>> {
+        &self.lines
+    }
+
+    /// Whether anybody waits for any lock.
+    #[inline]
+    pub fn has_lines(&self) -> bool {
+        !self.lines.borrow().is_empty()
+    }
+
+    /// The line of a key, judged by what was done to its lock so far.
+    pub fn line(&self, db: i32, name: &[u8]) -> Option<LineId> {
+        self.judge_changes();
+        self.lines.borrow().find(db, name)
+    }
+
+    /// Notes that a lock was changed by others than a LOCK command.
+    pub fn note_change(&self, change: Change) {
+        if self.has_lines() {
+            self.chores.changes.add(change);
+        }
+    }
+
+    /// Has the lines of such locks judged anew when they are served next.
+    pub fn judge_changes(&self) {
+        if self.chores.changes.is_empty() {
+            return;
+        }
+        let mut lines = self.lines.borrow_mut();
+        for change in self.chores.changes.take() {
+            match change {
+                Change::Key(db, name) => lines.judge_anew(db, name.as_slice()),
+                Change::Database(db) => lines.judge_all_anew(db),
+            }
+        }
+    }
+
+    /// A client waits no more.
+    pub fn leave_line(&self, ticket: Ticket) {
+        self.lines.borrow_mut().leave(ticket);
+        self.chores.stir();
+    }
+
+    /// Whether a line wants to be served.
+    pub fn wants_service(&self, line: LineId) -> bool {
+        self.lines.borrow().wants_service(line)
+    }
+
+    /// A line that wants to be served.
+    #[inline]
+    pub fn next_unserved(&self) -> Option<LineId> {
+        self.lines.borrow().next_unserved()
+    }
+
+    /// A line that wants to be served can't be now: that is tried again later.
+    pub fn put_off(&self, line: LineId) {
+        let mut lines = self.lines.borrow_mut();
+        if lines.wants_service(line) {
+            lines.put_off(line);
+        }
+    }
+
+    /// When lines that were put off are to be tried again.
+    pub fn set_ask_again(&self, at: Option<Micros>) {
+        self.ask_again.set(at);
+    }
+
+    /// Whether that moment has come.
+    pub fn is_time_to_ask_again(&self, now: Micros) -> bool {
+        self.ask_again.get().is_some_and(|at| at <= now)
+    }
+
+    /// The next moment at which somebody has waited too long.
+    pub fn next_limit(&self) -> Option<Micros> {
+        self.lines.borrow().first_limit().map(|(limit, _)| limit)
+    }
+
+    /// The next moment at which something is due by itself.
+    #[inline]
+    pub fn next_moment(&self) -> Option<Micros> {
+        let hold = self.deadlines.borrow().first().map(|(deadline, _)| deadline);
+        let hold = hold.filter(|_| !self.is_passive());
+        if self.has_lines() {
+            return [hold, self.next_limit(), self.ask_again.get()].into_iter().flatten().min();
+        }
+        hold
+    }
+
+    /// Whether something else is.
+    #[inline]
+    pub fn has_chores(&self) -> bool {
+        self.is_last_due() || self.chores.are_there() || self.next_unserved().is_some()
+    }
+
+    /// Which holds end with which client.
+    pub fn sessions(&self) -> &RefCell<Sessions> {
+        &self.sessions
+    }
+
+    /// Whether any hold ends with a client.
+    #[inline]
+    pub fn has_sessions(&self) -> bool {
+        !self.sessions.borrow().is_empty()
+    }
+
+    /// Wakes the event loop, should it sleep.
+    pub fn wake_now(&'static self) {
+        if let Some(wake_up) = self.wake_up() {
+            let now = self.now();
+            wake_up.arm(now, now);
+        }
     }
 
     /// Brings the place of a value among the deadlines up to date with its lock.

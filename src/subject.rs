@@ -1,40 +1,72 @@
-//! An open key in the hands of a command, and the one place where what became of it is carried
+//! An open key in the hands of a command, and the one place where what becomes of it is carried
 //! out: value, index of deadlines, replication, counters; then events.
 
 use redis_lock_core::effect::Cause;
 use redis_lock_core::plan::{Grant, Granted};
 use redis_lock_core::time::{after_ms, Micros};
-use redis_lock_core::{Error, Hold, Lock, Renewal};
+use redis_lock_core::{Error, Hold, LineId, Lock, Renewal};
 use smallvec::SmallVec;
 
 use crate::ffi::arguments::Str;
 use crate::ffi::context::{publishes_events, Class, Ctx};
 use crate::ffi::key::Key;
 use crate::ffi::replicate::{self, Gone};
-use crate::state::state;
+use crate::sessions;
+use crate::state::{state, Counter, Totals};
 
-/// What became of the hold that the command is about.
+/// What is told to subscribers, one for each hold that changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Became {
-    /// It is as it was.
-    Same,
-    /// It is new.
-    New,
-    /// It goes on, with a change.
-    Renewed,
+enum Event {
+    Acquired,
+    Extended,
+    Released,
+    Expired,
 }
 
-/// How a change reaches replicas and AOF.
-pub enum Told<'c> {
-    /// By an effect that says the whole hold of this owner, or what went.
-    Effect(&'c [u8]),
-    /// As [`Told::Effect`]; where the hold is new, exclusive and bare, in the client's own words
-    /// for owner and ttl.
-    Grant(Str<'c>, Str<'c>),
+/// How the end of a hold reaches replicas and AOF.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// By an effect.
+    Effect,
     /// By the command as the client sent it, if a release is all that happened.
     Release,
-    /// By the effect command that is running.
-    Verbatim,
+}
+
+/// Why a hold ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Its deadline has passed.
+    Expired,
+    /// Its owner released it, or its grant could not be delivered.
+    Released,
+    /// Its last connection was closed.
+    SessionClosed,
+}
+
+impl End {
+    fn cause(self) -> Cause {
+        match self {
+            End::Expired => Cause::Expired,
+            End::Released | End::SessionClosed => Cause::Released,
+        }
+    }
+
+    fn counter(self, totals: &Totals) -> &Counter {
+        match self {
+            End::Expired => &totals.expired,
+            End::Released => &totals.released,
+            End::SessionClosed => &totals.sessions_dropped,
+        }
+    }
+}
+
+impl From<Cause> for End {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::Expired => End::Expired,
+            Cause::Released => End::Released,
+        }
+    }
 }
 
 /// An open key, and what has been done to its lock so far.
@@ -42,10 +74,12 @@ pub struct Subject<'c> {
     ctx: &'c Ctx,
     key: Key<'c>,
     now: Micros,
+    /// Who waits for it.
+    line: Option<LineId>,
+    /// What went, and was not replicated yet.
     gone: SmallVec<[Gone; 1]>,
-    became: Became,
+    events: SmallVec<[Event; 8]>,
     touched: bool,
-    persisted: bool,
     deleted: bool,
     /// Whether this server decided, or carries out what another one did.
     decided: bool,
@@ -60,14 +94,15 @@ impl<'c> Subject<'c> {
     pub fn open(ctx: &'c Ctx, name: Str<'c>, now: Micros) -> Result<Self, Error> {
         let key = Key::open(ctx, name)?;
         let decided = !state().is_passive();
+        let line = if state().has_lines() { state().line(key.db(), name.bytes()) } else { None };
         Ok(Subject {
             ctx,
             key,
             now,
+            line,
             gone: SmallVec::new(),
-            became: Became::Same,
+            events: SmallVec::new(),
             touched: false,
-            persisted: false,
             deleted: false,
             decided,
         })
@@ -106,16 +141,41 @@ impl<'c> Subject<'c> {
         self.lock()?.get(owner)
     }
 
-    /// Takes out what is past its deadline: before anything else, so that nothing is decided by
-    /// a hold that is gone. A server that only follows drops nothing by time.
+    /// Database and name of the key.
+    pub fn place(&self) -> (i32, Str<'c>) {
+        (self.key.db(), self.key.name())
+    }
+
+    /// The moment of the command.
+    pub fn now(&self) -> Micros {
+        self.now
+    }
+
+    /// Who waits for it; of a line that has emptied since, nothing is found any more.
     #[inline]
-    pub fn purge(&mut self) {
-        while self.purge_one() {}
+    pub fn line(&self) -> Option<LineId> {
+        self.line
+    }
+
+    /// Takes out what is past its deadline: before anything else, so that nothing is decided by
+    /// a hold that is gone; whether there was any. A server that only follows drops nothing by time.
+    #[inline]
+    pub fn purge(&mut self) -> bool {
+        let mut any = false;
+        while self.purge_one() {
+            any = true;
+        }
+        any
     }
 
     /// Takes out at most so many of what is past its deadline; whether there was any.
     pub fn purge_some(&mut self, most: usize) -> bool {
         (0..most).take_while(|_| self.purge_one()).count() > 0
+    }
+
+    /// Whether holds past their deadline are left.
+    pub fn is_due(&self) -> bool {
+        self.lock().and_then(Lock::earliest).is_some_and(|deadline| deadline <= self.now)
     }
 
     #[inline]
@@ -125,26 +185,36 @@ impl<'c> Subject<'c> {
         }
         match self.key.lock_mut().and_then(|lock| lock.take_expired(self.now)) {
             Some(hold) => {
-                self.went(Cause::Expired, hold);
+                self.went(End::Expired, hold);
                 true
             }
             None => false,
         }
     }
 
-    /// Carries a grant out.
+    /// Carries a grant out. `words` are the client's own for owner and ttl, where it is the client
+    /// of the running command that is granted the lock.
     #[inline]
-    pub fn grant(&mut self, grant: &Grant) {
-        self.persist();
+    pub fn grant(&mut self, grant: &Grant, words: Option<(Str, Str)>) {
+        let persisted = self.key.persist();
+        let was_bound = state().has_sessions() && self.unbind(grant.owner);
         let granted = self.key.lock_or_create().grant(grant);
-        match granted {
-            Granted::New => self.mark(Became::New, true),
-            Granted::Again(renewal) => self.renewed(renewal),
+        if was_bound || grant.session.is_some() {
+            self.bind(grant.owner);
         }
-        self.count(|totals| match granted {
-            Granted::New => totals.acquired.add(1),
-            Granted::Again(_) => totals.reacquired.add(1),
-        });
+        match granted {
+            Granted::New => {
+                state().add_held(1);
+                self.count(|totals| totals.acquired.add(1));
+                self.touched = true;
+                self.events.push(Event::Acquired);
+                self.tell(grant.owner, words);
+            }
+            Granted::Again(renewal) => {
+                self.count(|totals| totals.reacquired.add(1));
+                self.renewed(grant.owner, renewal, persisted);
+            }
+        }
     }
 
     /// Extends this owner's hold, and raises its token to at least `token` where one is given.
@@ -153,23 +223,37 @@ impl<'c> Subject<'c> {
         let Some(lock) = self.key.lock_mut() else {
             return;
         };
-        let renewal = lock.change(owner, |hold| hold.renew(deadline, token, None));
-        if let Some(renewal) = renewal {
-            self.persist();
-            self.renewed(renewal);
+        if let Some(renewal) = lock.change(owner, |hold| hold.renew(deadline, token, None)) {
+            let persisted = self.key.persist();
+            self.renewed(owner, renewal, persisted);
             self.count(|totals| totals.extended.add(1));
         }
     }
 
     /// Takes this owner's hold out; whether there was one.
     #[inline]
-    pub fn remove(&mut self, owner: &[u8], cause: Cause) -> bool {
+    pub fn remove(&mut self, owner: &[u8], end: End) -> bool {
         match self.key.lock_mut().and_then(|lock| lock.remove(owner)) {
             Some(hold) => {
-                self.went(cause, hold);
+                self.went(end, hold);
                 true
             }
             None => false,
+        }
+    }
+
+    /// A connection that this owner's hold was bound to is closed: if it was the last, it ends.
+    pub fn close_session(&mut self, owner: &[u8], client: u64) {
+        let last = self.key.lock_mut().and_then(|lock| lock.change(owner, |hold| hold.unbind(client)));
+        if last == Some(true) {
+            self.remove(owner, End::SessionClosed);
+        }
+    }
+
+    /// Nobody was told of this owner's hold so far.
+    pub fn mark_untold(&mut self, owner: &[u8]) {
+        if let Some(lock) = self.key.lock_mut() {
+            lock.change(owner, |hold| hold.untold = true);
         }
     }
 
@@ -177,72 +261,110 @@ impl<'c> Subject<'c> {
     pub fn put(&mut self, hold: Hold) {
         let differs =
             |old: &Hold| old.token != hold.token || old.meta() != hold.meta() || old.limit() != hold.limit();
-        let (became, touched) = match self.hold(hold.owner()) {
-            Some(old) => (Became::Renewed, differs(old)),
-            None => (Became::New, true),
+        let (event, touched) = match self.hold(hold.owner()) {
+            Some(old) => (Event::Extended, differs(old)),
+            None => (Event::Acquired, true),
         };
-        self.persist();
+        self.unbind(hold.owner());
+        let persisted = self.key.persist();
         self.key.lock_or_create().put(hold);
-        self.mark(became, touched || self.persisted);
+        state().add_held(usize::from(event == Event::Acquired));
+        self.touched |= touched || persisted;
+        self.events.push(event);
     }
 
     #[inline]
-    fn went(&mut self, cause: Cause, hold: Hold) {
+    fn went(&mut self, end: End, hold: Hold) {
         state().sub_held(1);
+        if let Some(value) = self.key.value().filter(|_| !hold.sessions().is_empty()) {
+            sessions::forget(value, &hold);
+        }
         self.count(|totals| {
             state().count_end(&hold, self.now);
-            match cause {
-                Cause::Expired => totals.expired.add(1),
-                Cause::Released => totals.released.add(1),
-            }
+            end.counter(totals).add(1);
         });
-        self.gone.push((cause, hold.into_owner()));
+        self.events.push(if end == End::Expired { Event::Expired } else { Event::Released });
+        self.touched = true;
+        self.gone.push((end.cause(), hold.into_owner()));
     }
 
-    fn persist(&mut self) {
-        self.persisted |= self.key.persist();
+    /// Takes this owner's hold out of the index of sessions; whether it was in there.
+    fn unbind(&self, owner: &[u8]) -> bool {
+        let Some(value) = self.key.value() else { return false };
+        match value.lock().get(owner).filter(|hold| !hold.sessions().is_empty()) {
+            Some(hold) => sessions::forget(value, hold),
+            None => return false,
+        }
+        true
+    }
+
+    fn bind(&self, owner: &[u8]) {
+        let Some(value) = self.key.value() else { return };
+        if let Some(hold) = value.lock().get(owner) {
+            sessions::remember(value, hold);
+        }
     }
 
     /// A changed deadline alone touches nobody who watches the key.
-    fn renewed(&mut self, renewal: Renewal) {
-        if renewal.any() || self.persisted {
-            self.mark(Became::Renewed, renewal.token || renewal.meta || self.persisted);
+    fn renewed(&mut self, owner: &[u8], renewal: Renewal, persisted: bool) {
+        if renewal.any() || persisted {
+            self.touched |= renewal.token || renewal.meta || persisted;
+            self.events.push(Event::Extended);
+            self.tell(owner, None);
         }
     }
 
     #[inline]
-    fn mark(&mut self, became: Became, touched: bool) {
-        self.became = became;
-        self.touched |= touched;
-        if became == Became::New {
-            state().add_held(1);
-        }
-    }
-
-    #[inline]
-    fn count(&self, count: impl FnOnce(&crate::state::Totals)) {
+    fn count(&self, count: impl FnOnce(&Totals)) {
         if self.decided {
             count(&state().totals);
+        }
+    }
+
+    /// Replicates this owner's hold as it is now, and before it what went: in one effect, so that a
+    /// lock that passes on is never without a hold.
+    #[inline]
+    fn tell(&mut self, owner: &[u8], words: Option<(Str, Str)>) {
+        if !self.decided || !state().is_listened_to() {
+            return;
+        }
+        let (ctx, name, now) = (self.ctx, self.key.name(), self.now);
+        let gone = std::mem::take(&mut self.gone);
+        let Some(hold) = self.hold(owner) else { return };
+        match words {
+            Some((owner, ttl)) if gone.is_empty() && is_bare(hold) => {
+                replicate::plain_hold(ctx, name, owner, ttl, hold.token);
+            }
+            _ => replicate::hold(ctx, name, hold, &gone, now),
         }
     }
 
     /// Carries out what has changed, and closes the key. The events are still to be told: only
     /// when all keys of the command are settled, since others act on them.
     #[inline]
-    fn settle(&mut self, told: &Told) {
-        if !self.gone.is_empty() || self.became != Became::Same {
+    fn settle(&mut self, told: Told) {
+        if !self.events.is_empty() {
             if state().is_listened_to() {
-                self.replicate(told);
+                self.replicate_rest(told);
             }
             self.deleted = self.store();
         }
         self.key.close();
     }
 
+    fn replicate_rest(&self, told: Told) {
+        let only_released = matches!(self.events.as_slice(), [Event::Released]);
+        if !self.decided || (told == Told::Release && only_released) {
+            self.ctx.replicate_verbatim();
+        } else if !self.gone.is_empty() {
+            replicate::drops(self.ctx, self.key.name(), &self.gone);
+        }
+    }
+
     /// Tells subscribers and watchers what has changed.
     #[inline]
     fn announce(&self) {
-        if self.touched || !self.gone.is_empty() {
+        if self.touched {
             self.ctx.signal_modified(self.key.name());
         }
         if state().has_other_modules() || publishes_events() {
@@ -251,17 +373,14 @@ impl<'c> Subject<'c> {
     }
 
     fn tell_events(&self) {
-        let tell = |event| self.ctx.notify(Class::Module, event, self.key.name());
-        for (cause, _) in &self.gone {
-            match cause {
-                Cause::Expired => tell(c"lock.expired"),
-                Cause::Released => tell(c"lock.release"),
-            }
-        }
-        match self.became {
-            Became::Same => {}
-            Became::New => tell(c"lock.acquire"),
-            Became::Renewed => tell(c"lock.extend"),
+        for event in &self.events {
+            let name = match event {
+                Event::Acquired => c"lock.acquire",
+                Event::Extended => c"lock.extend",
+                Event::Released => c"lock.release",
+                Event::Expired => c"lock.expired",
+            };
+            self.ctx.notify(Class::Module, name, self.key.name());
         }
         if self.deleted {
             self.ctx.notify(Class::Generic, c"del", self.key.name());
@@ -281,42 +400,15 @@ impl<'c> Subject<'c> {
         }
         empty
     }
+}
 
-    fn replicate(&self, told: &Told) {
-        let (ctx, key) = (self.ctx, self.key.name());
-        let owner = match told {
-            Told::Verbatim => return ctx.replicate_verbatim(),
-            Told::Release if self.only_released() => return ctx.replicate_verbatim(),
-            Told::Release => &[],
-            Told::Effect(owner) => *owner,
-            Told::Grant(owner, _) => owner.bytes(),
-        };
-        let hold = match self.became {
-            Became::Same => None,
-            Became::New | Became::Renewed => self.hold(owner),
-        };
-        match (hold, told) {
-            (None, _) => replicate::drops(ctx, key, &self.gone),
-            (Some(hold), Told::Grant(owner, ttl)) if self.is_plain(hold) => {
-                replicate::plain_hold(ctx, key, *owner, *ttl, hold.token);
-            }
-            (Some(hold), _) => replicate::hold(ctx, key, hold, &self.gone, self.now),
-        }
-    }
-
-    fn only_released(&self) -> bool {
-        matches!(self.gone.as_slice(), [(Cause::Released, _)]) && self.became == Became::Same
-    }
-
-    fn is_plain(&self, hold: &Hold) -> bool {
-        let bare = hold.limit() == redis_lock_core::Limit::EXCLUSIVE && hold.meta().is_empty();
-        bare && self.became == Became::New && self.gone.is_empty()
-    }
+fn is_bare(hold: &Hold) -> bool {
+    hold.limit() == redis_lock_core::Limit::EXCLUSIVE && hold.meta().is_empty()
 }
 
 /// Settles all keys of a command, then tells of them.
 #[inline]
-pub fn settle_all(subjects: &mut [Subject], told: &Told) {
+pub fn settle_all(subjects: &mut [Subject], told: Told) {
     for subject in subjects.iter_mut() {
         subject.settle(told);
     }

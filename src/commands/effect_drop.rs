@@ -3,13 +3,13 @@
 use redis_lock_core::effect::parse_gone;
 use redis_lock_core::Error;
 
-use super::{argument, bytes, Reply};
+use super::{argument, bytes, settle_effect, Reply};
 use crate::docs::{Access, Arg, Doc, Keys};
 use crate::ffi::arguments::Args;
 use crate::ffi::context::Ctx;
 use crate::ffi::entry::Command;
 use crate::state::state;
-use crate::subject::{settle_all, Subject, Told};
+use crate::subject::Subject;
 
 /// See the module.
 pub struct DropHolds;
@@ -37,9 +37,9 @@ impl Command for DropHolds {
         let gone = parse_gone(bytes(args, 2))?;
         let mut subject = Subject::open_to_follow(ctx, argument(args, 1)?, state().now())?;
         for (cause, owner) in gone {
-            subject.remove(owner, cause);
+            subject.remove(owner, cause.into());
         }
-        settle_all(&mut [subject], &Told::Verbatim);
+        settle_effect(subject);
         Ok(Reply::Ok)
     }
 }

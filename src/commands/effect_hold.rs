@@ -4,13 +4,13 @@ use redis_lock_core::effect::HoldEffect;
 use redis_lock_core::time::after_ms;
 use redis_lock_core::{Error, Hold as CoreHold};
 
-use super::{argument, bytes, from_client, Reply};
+use super::{argument, bytes, from_client, settle_effect, Reply};
 use crate::docs::{Access, Arg, Doc, Keys};
 use crate::ffi::arguments::Args;
 use crate::ffi::context::Ctx;
 use crate::ffi::entry::Command;
 use crate::state::state;
-use crate::subject::{settle_all, Subject, Told};
+use crate::subject::Subject;
 
 /// See the module.
 pub struct Hold;
@@ -48,14 +48,14 @@ impl Command for Hold {
         }
         let mut subject = Subject::open_to_follow(ctx, argument(args, 1)?, now)?;
         for (cause, owner) in &effect.gone {
-            subject.remove(owner, *cause);
+            subject.remove(owner, (*cause).into());
         }
         let mut hold = CoreHold::new(effect.owner, effect.limit, now, effect.ttl_ms, effect.token)
             .with_meta(effect.meta);
         hold.since = after_ms(now, -effect.held_ms);
         subject.put(hold);
         state.accept_token(effect.token);
-        settle_all(&mut [subject], &Told::Verbatim);
+        settle_effect(subject);
         Ok(Reply::Ok)
     }
 }

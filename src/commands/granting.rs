@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use redis_lock_core::effect::Cause;
 use redis_lock_core::plan::{acquisition, extension, standing, Grant};
 use redis_lock_core::request::{check_owner, Acquire, Extend};
 use redis_lock_core::time::Micros;
@@ -11,8 +10,10 @@ use redis_lock_core::Error;
 use super::{decide_here, Reply};
 use crate::ffi::arguments::{Args, Str};
 use crate::ffi::context::Ctx;
+use crate::service;
 use crate::state::state;
-use crate::subject::{settle_all, Subject, Told};
+use crate::subject::{settle_all, End, Subject, Told};
+use crate::waiting;
 
 /// The keys that a command names.
 pub enum Keys<'c> {
@@ -39,7 +40,8 @@ fn with_subjects<'c, R>(
     }
 }
 
-/// Grants all of these locks or none. `words` are the client's own for owner and ttl.
+/// Grants all of these locks or none. `words` are the client's own for owner and ttl. Where one lock is
+/// asked for that others hold, the client may wait for it.
 #[inline]
 pub fn acquire<'c>(
     ctx: &'c Ctx,
@@ -51,24 +53,39 @@ pub fn acquire<'c>(
     check_before_keys(ctx, now, request.fence)?;
     with_subjects(ctx, keys, now, |subjects| {
         prepare(subjects, now)?;
-        let standings = subjects.iter().map(|subject| standing(subject.lock(), request.owner, request.limit));
+        let standings = subjects
+            .iter()
+            .map(|subject| standing(subject.lock(), is_waited_for(subject), request.owner, request.limit));
         let clock = state().token_clock(now);
         let token =
             acquisition(standings).and_then(|decided| decided.token(state().tokens(), clock, request.fence));
         let Ok(Some(token)) = token else {
+            let place = subjects.first().map(Subject::place);
             // Also a refusal tells of what it found expired.
-            settle_all(subjects, &Told::Effect(request.owner));
+            settle_all(subjects, Told::Effect);
             token?;
-            state().totals.refused.add(1);
-            return Ok(Reply::Nil);
+            return match (request.block_ms, place) {
+                (Some(ms), Some(place)) if ctx.may_block() => waiting::join(ctx, now, place, request, ms),
+                _ => {
+                    state().totals.refused.add(1);
+                    Ok(Reply::Nil)
+                }
+            };
         };
         let Acquire { owner, limit, ttl_ms, meta, .. } = *request;
-        let grant = Grant { owner, limit, now, ttl_ms, token, meta };
-        subjects.iter_mut().for_each(|subject| subject.grant(&grant));
+        let session = request.session.then(|| ctx.client_id());
+        let grant = Grant { owner, limit, now, ttl_ms, token, meta, session };
+        subjects.iter_mut().for_each(|subject| subject.grant(&grant, Some(words)));
         state().accept_token(token);
-        settle_all(subjects, &Told::Grant(words.0, words.1));
+        settle_all(subjects, Told::Effect);
         Ok(Reply::token(token))
     })
+}
+
+/// Whether somebody still waits for it.
+#[inline]
+fn is_waited_for(subject: &Subject) -> bool {
+    subject.line().is_some_and(|line| state().lines().borrow().place(line).is_some())
 }
 
 /// Extends this owner's holds of all these locks or none.
@@ -85,7 +102,7 @@ pub fn extend<'c>(ctx: &'c Ctx, now: Micros, keys: Keys<'c>, request: &Extend) -
                 state().accept_token(token);
             }
         }
-        settle_all(subjects, &Told::Effect(request.owner));
+        settle_all(subjects, Told::Effect);
         Ok(match extended {
             None => Reply::Integer(0),
             Some(None) => Reply::Integer(1),
@@ -96,14 +113,18 @@ pub fn extend<'c>(ctx: &'c Ctx, now: Micros, keys: Keys<'c>, request: &Extend) -
 
 /// Releases this owner's holds of these locks; how many it had.
 #[inline]
-pub fn release<'c>(ctx: &'c Ctx, keys: Keys<'c>, owner: &[u8], told: &Told) -> Result<Reply, Error> {
+pub fn release<'c>(ctx: &'c Ctx, keys: Keys<'c>, owner: &[u8], told: Told) -> Result<Reply, Error> {
     check_owner(owner)?;
     decide_here(ctx)?;
     with_subjects(ctx, keys, state().now(), |subjects| {
         let mut released = 0;
         for subject in subjects.iter_mut() {
-            subject.purge();
-            released += i64::from(subject.remove(owner, Cause::Released));
+            service::tidy(subject);
+            released += i64::from(subject.remove(owner, End::Released));
+            if let Some(line) = subject.line() {
+                waiting::send_away_owner(line, owner);
+                service::serve(subject);
+            }
         }
         settle_all(subjects, told);
         Ok(Reply::Integer(released))
@@ -121,10 +142,10 @@ fn check_before_keys(ctx: &Ctx, now: Micros, fence: Option<u64>) -> Result<(), E
     }
 }
 
-/// Checks what comes after the keys' types, and clears them of what is past its deadline.
+/// Checks what comes after the keys' types, and brings them up to the moment.
 #[inline]
 fn prepare(subjects: &mut [Subject], now: Micros) -> Result<(), Error> {
     state().check_cooldown(now)?;
-    subjects.iter_mut().for_each(Subject::purge);
+    subjects.iter_mut().for_each(service::tidy);
     Ok(())
 }

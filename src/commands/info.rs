@@ -1,7 +1,7 @@
 //! `LOCK.INFO key`
 
 use redis_lock_core::time::{ms_since, ms_until, Micros};
-use redis_lock_core::{Error, Hold};
+use redis_lock_core::{Error, Hold, LineId};
 
 use super::{argument, Reply};
 use crate::docs::{Access, Arg, Doc, Keys};
@@ -31,10 +31,12 @@ impl Command for Info {
     }
 
     fn run(ctx: &Ctx, args: Args) -> Result<Reply, Error> {
-        let key = Key::read(ctx, argument(args, 1)?)?;
+        let name = argument(args, 1)?;
+        let key = Key::read(ctx, name)?;
         let now = state().now();
         let holds: Vec<&Hold> = key.lock().map(|lock| lock.live(now).collect()).unwrap_or_default();
-        if holds.is_empty() {
+        let line = if state().has_lines() { state().line(ctx.db(), name.bytes()) } else { None };
+        if holds.is_empty() && line.is_none() {
             return Ok(Reply::Nil);
         }
         let fence = holds.iter().map(|hold| hold.token).max().unwrap_or(0);
@@ -44,8 +46,21 @@ impl Command for Info {
         ctx.reply_array(holds.len());
         holds.iter().for_each(|hold| holder(ctx, hold, now));
         ctx.reply_bytes(b"waiters");
-        ctx.reply_array(0);
+        waiters(ctx, line, now);
         Ok(Reply::Sent)
+    }
+}
+
+fn waiters(ctx: &Ctx, line: Option<LineId>, now: Micros) {
+    let lines = state().lines().borrow();
+    let waiters: Vec<_> = line.into_iter().flat_map(|line| lines.waiters(line)).collect();
+    ctx.reply_array(waiters.len());
+    for waiter in waiters {
+        ctx.reply_map(4);
+        text(ctx, "owner", waiter.owner.as_slice());
+        number(ctx, "limit", i64::from(waiter.limit.to_wire()));
+        number(ctx, "waiting-ms", ms_since(waiter.since, now));
+        number(ctx, "client", waiter.client.client as i64);
     }
 }
 
@@ -56,7 +71,7 @@ fn holder(ctx: &Ctx, hold: &Hold, now: Micros) {
     number(ctx, "limit", i64::from(hold.limit().to_wire()));
     number(ctx, "ttl-ms", ms_until(hold.deadline, now));
     number(ctx, "held-ms", ms_since(hold.since, now));
-    number(ctx, "session", 0);
+    number(ctx, "session", hold.sessions().last().map_or(0, |&client| client as i64));
     text(ctx, "meta", hold.meta());
 }
 

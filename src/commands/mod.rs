@@ -17,12 +17,14 @@ pub mod release;
 pub mod ttl;
 
 use redis_lock_core::request::{parse_numkeys, Terms};
-use redis_lock_core::Error;
+use redis_lock_core::{Bytes, Error};
 
+use crate::chores::Change;
 use crate::configuration;
 use crate::ffi::arguments::{Args, Str};
 use crate::ffi::context::Ctx;
 use crate::state::state;
+use crate::subject::{settle_all, Subject, Told};
 
 /// What a command replies.
 pub enum Reply {
@@ -80,4 +82,12 @@ fn decide_here(ctx: &Ctx) -> Result<(), Error> {
 /// Whether an ordinary client sent this command, and not a master or the AOF.
 fn from_client(ctx: &Ctx) -> bool {
     !ctx.is_replicated()
+}
+
+/// Settles the key of an effect. Where an operator sent it to a master, its line is judged anew.
+fn settle_effect(subject: Subject) {
+    let (db, name) = subject.place();
+    let name = Bytes::from(name.bytes());
+    settle_all(&mut [subject], Told::Effect);
+    state().note_change(Change::Key(db, name));
 }

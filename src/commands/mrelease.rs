@@ -38,6 +38,6 @@ impl Command for Mrelease {
             return Err(Error::Syntax);
         }
         let owner = argument(args, end)?.bytes();
-        granting::release(ctx, Keys::Many(args, 2..end), owner, &Told::Effect(owner))
+        granting::release(ctx, Keys::Many(args, 2..end), owner, Told::Effect)
     }
 }

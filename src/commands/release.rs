@@ -31,6 +31,6 @@ impl Command for Release {
     #[inline]
     fn run(ctx: &Ctx, args: Args) -> Result<Reply, Error> {
         let owner = argument(args, 2)?.bytes();
-        granting::release(ctx, Keys::One(argument(args, 1)?), owner, &Told::Release)
+        granting::release(ctx, Keys::One(argument(args, 1)?), owner, Told::Release)
     }
 }

@@ -78,6 +78,11 @@ impl Switch {
         Switch(Number::new(name, default as i64, 0, 1))
     }
 
+    /// Whether it is on.
+    pub fn get(&self) -> bool {
+        self.0.get() != 0
+    }
+
     /// Makes it known to the server.
     pub fn register(&'static self, ctx: &Ctx) -> bool {
         let this: *const Number = &raw const self.0;

@@ -57,6 +57,50 @@ impl Ctx {
         self.flag(raw::REDISMODULE_CTX_FLAGS_REPLICATED | raw::REDISMODULE_CTX_FLAGS_LOADING)
     }
 
+    /// Whether the client of this command may be kept waiting: not in a transaction, in a script, or
+    /// when another module calls.
+    pub fn may_block(&self) -> bool {
+        !self.is_replicated()
+            && !self.flag(
+                raw::REDISMODULE_CTX_FLAGS_DENY_BLOCKING
+                    | raw::REDISMODULE_CTX_FLAGS_MULTI
+                    | raw::REDISMODULE_CTX_FLAGS_LUA,
+            )
+    }
+
+    /// The number of the client of this command.
+    pub fn client_id(&self) -> u64 {
+        // SAFETY: the context of a command.
+        unsafe { call!(RedisModule_GetClientId, self.0) }
+    }
+
+    /// Whether the server would take a write of this key of the selected database now: its slot is
+    /// here, there are enough replicas, and the disk can be written. Asked by a command that changes
+    /// nothing: to rename a key to its own name, only if there is none of that name.
+    pub fn takes_writes(&self, key: Str) -> bool {
+        // SAFETY: the arguments are what the format says; `S` has the server check them as for a
+        // script. A reply is freed.
+        let errno = unsafe {
+            *libc::__errno_location() = 0;
+            let reply = call!(
+                RedisModule_Call,
+                self.0,
+                c"RENAMENX".as_ptr(),
+                c"ssS".as_ptr(),
+                key.as_ptr(),
+                key.as_ptr()
+            );
+            let errno = *libc::__errno_location();
+            if !reply.is_null() {
+                call!(RedisModule_FreeCallReply, reply);
+                return true;
+            }
+            errno
+        };
+        // Where the command is missing, its answer is too: then the write would not be refused here.
+        !matches!(errno, libc::ESPIPE | libc::EPERM | libc::EROFS | libc::ENETDOWN)
+    }
+
     /// Whether this server replicates another one.
     pub fn is_replica(&self) -> bool {
         self.flag(raw::REDISMODULE_CTX_FLAGS_SLAVE)
@@ -134,6 +178,11 @@ impl Ctx {
     pub fn reply_integer(&self, number: i64) {
         // SAFETY: called once a reply is due.
         unsafe { call!(RedisModule_ReplyWithLongLong, self.0, number) };
+    }
+
+    /// Replies a token; they stay below 2^53.
+    pub fn reply_token(&self, token: u64) {
+        self.reply_integer(i64::try_from(token).unwrap_or(i64::MAX));
     }
 
     /// Replies nil.

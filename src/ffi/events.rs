@@ -13,7 +13,7 @@ use super::context::Ctx;
 use super::entry::guard;
 use super::main_thread::MainThread;
 use crate::state::{state, Loading};
-use crate::{arrivals, reclaim, server};
+use crate::{arrivals, server, sessions, turn};
 
 /// The database that a key is being moved from.
 static MOVED_FROM: MainThread<Cell<Option<i32>>> = MainThread::new();
@@ -153,8 +153,36 @@ unsafe extern "C" fn on_event_loop(
     if step == raw::REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP {
         // SAFETY: see `on_loading`.
         let ctx = unsafe { Ctx::from_raw(ctx) };
-        guard((), || reclaim::before_sleep(&ctx));
+        guard((), || turn::before_sleep(&ctx));
+    } else {
+        state().chores.awake();
     }
+}
+
+/// From now on hears of clients that are closed. Each that comes and goes costs the server a call, so
+/// nobody listens until the first hold is bound to one.
+pub fn hear_of_closes() {
+    static HEARS: MainThread<Cell<bool>> = MainThread::new();
+    let Some(&own) = OWN.get() else { return };
+    if !HEARS.get_or_init(|| Cell::new(false)).replace(true) {
+        let event = raw::RedisModuleEvent { id: raw::REDISMODULE_EVENT_CLIENT_CHANGE, dataver: 1 };
+        // SAFETY: as in `hear`.
+        unsafe { call!(RedisModule_SubscribeToServerEvent, own, event, Some(on_client)) };
+    }
+}
+
+unsafe extern "C" fn on_client(
+    _: *mut raw::RedisModuleCtx,
+    _: raw::RedisModuleEvent,
+    step: u64,
+    data: *mut c_void,
+) {
+    if step != raw::REDISMODULE_SUBEVENT_CLIENT_CHANGE_DISCONNECTED {
+        return;
+    }
+    // SAFETY: this event's data is a client info.
+    let client = unsafe { (*data.cast::<raw::RedisModuleClientInfoV1>()).id };
+    guard((), || sessions::closed(client));
 }
 
 /// Another module was loaded or unloaded.

@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod arguments;
+pub mod blocked;
 pub mod clock;
 pub mod command_info;
 pub mod config;

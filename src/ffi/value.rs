@@ -46,6 +46,12 @@ impl Value {
         unsafe { &mut *self.lock.get() }
     }
 
+    /// This owner's hold ends with no connection any more.
+    pub fn make_plain(&self, owner: &[u8]) {
+        // SAFETY: called from event handlers of the server, while no key is open.
+        unsafe { self.lock_mut() }.change(owner, |hold| hold.bind(None));
+    }
+
     /// Where it lives: database and key name.
     pub fn home(&self) -> (i32, Bytes) {
         // SAFETY: written only by `move_to`, on the same thread; a copy is returned.
@@ -85,7 +91,7 @@ impl Value {
 
 /// A value among the deadlines. It stays allocated as long as it is there: `free` does not free a
 /// value that has a place (`datatype.rs`).
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ValueRef(NonNull<Value>);
 
 impl ValueRef {
@@ -98,8 +104,8 @@ impl ValueRef {
     /// The value.
     #[inline]
     pub fn get(&self) -> &Value {
-        // SAFETY: a value with a place is not freed; one without a place is in no index, so that
-        // nobody has such a reference to it.
+        // SAFETY: a value with a place is not freed; one without a place is in no index, neither of
+        // deadlines nor of sessions, so that nobody has such a reference to it.
         unsafe { self.0.as_ref() }
     }
 }

@@ -62,7 +62,7 @@ const SCRIPT: &[(&str, &[(&str, i64)])] = &[
     ("LOCK.ACQUIRE k a HOUR", &[("lock_acquired", 1), ("lock_held", 1)]),
     ("LOCK.ACQUIRE k a 7200000", &[("lock_reacquired", 1)]),
     ("LOCK.ACQUIRE k b HOUR", &[("lock_refused", 1)]),
-    ("LOCK.ACQUIRE k b HOUR BLOCK 5", &[("lock_refused", 1)]),
+    ("LOCK.ACQUIRE k b HOUR BLOCK 5", &[("lock_wait_timeouts", 1)]),
     ("LOCK.ACQUIRE k a HOUR SHARED", &[]),
     ("LOCK.ACQUIRE k a 0", &[]),
     ("LOCK.EXTEND k a 8200000", &[("lock_extended", 1)]),

@@ -46,6 +46,12 @@ pub enum Error {
     /// A hold's limit never changes.
     #[error("ERR owner already holds this lock with another limit")]
     OtherLimit,
+    /// Waiting would mean to wait for oneself; the field is over how many locks.
+    #[error("DEADLOCK waiting would close a circle of {0} locks")]
+    Deadlock(usize),
+    /// As many wait as the server allows.
+    #[error("MAXWAITERS too many clients wait for locks")]
+    MaxWaiters,
     /// The holder of this token has been overtaken.
     #[error("FENCED token {0} is not held")]
     Fenced(u64),

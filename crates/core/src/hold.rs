@@ -15,9 +15,18 @@ pub struct Hold {
     /// The number that a protected resource compares.
     pub token: u64,
     // Behind a pointer: rare, and holds are many.
-    #[allow(clippy::box_collection)]
-    meta: Option<Box<Vec<u8>>>,
+    extra: Option<Box<Extra>>,
     limit: Limit,
+    /// Whether it was given to one who waited, and nobody was told so far: then it can be taken back.
+    pub untold: bool,
+}
+
+/// What few holds have.
+#[derive(Clone, Debug, Default)]
+struct Extra {
+    meta: Box<[u8]>,
+    /// The connections that it ends with, the latest last.
+    sessions: Vec<u64>,
 }
 
 /// What a renewal changed: only real changes are told, replicated and watched.
@@ -42,13 +51,29 @@ impl Hold {
     /// A hold granted at `since`, ending `ttl_ms` milliseconds later.
     #[inline]
     pub fn new(owner: &[u8], limit: Limit, since: Micros, ttl_ms: i64, token: u64) -> Self {
-        Hold { owner: owner.into(), deadline: after_ms(since, ttl_ms), since, token, meta: None, limit }
+        Hold {
+            owner: owner.into(),
+            deadline: after_ms(since, ttl_ms),
+            since,
+            token,
+            extra: None,
+            limit,
+            untold: false,
+        }
     }
 
     /// A hold to be filled in place: it is written once, where it stays.
     #[inline]
     pub(crate) fn blank() -> Self {
-        Hold { owner: Bytes::EMPTY, deadline: 0, since: 0, token: 0, meta: None, limit: Limit::EXCLUSIVE }
+        Hold {
+            owner: Bytes::EMPTY,
+            deadline: 0,
+            since: 0,
+            token: 0,
+            extra: None,
+            limit: Limit::EXCLUSIVE,
+            untold: false,
+        }
     }
 
     /// Becomes what these terms say.
@@ -59,13 +84,16 @@ impl Hold {
         self.since = grant.now;
         self.token = grant.token;
         self.limit = grant.limit;
-        self.meta = grant.meta.filter(|meta| !meta.is_empty()).map(|meta| Box::new(meta.to_vec()));
+        self.untold = false;
+        self.extra = None;
+        self.set_meta(grant.meta.unwrap_or_default());
+        self.bind(grant.session);
     }
 
     /// The same hold with another META text; empty is the same as none.
     #[must_use]
     pub fn with_meta(mut self, meta: &[u8]) -> Self {
-        self.meta = if meta.is_empty() { None } else { Some(Box::new(meta.to_vec())) };
+        self.set_meta(meta);
         self
     }
 
@@ -94,7 +122,51 @@ impl Hold {
     /// The text kept with it; empty where none was given.
     #[inline]
     pub fn meta(&self) -> &[u8] {
-        self.meta.as_deref().map_or(&[], Vec::as_slice)
+        self.extra.as_deref().map_or(&[], |extra| &extra.meta)
+    }
+
+    /// The connections that it ends with, once the last of them is closed, the latest last; none
+    /// where it is a plain hold.
+    #[inline]
+    pub fn sessions(&self) -> &[u64] {
+        self.extra.as_deref().map_or(&[], |extra| &extra.sessions)
+    }
+
+    /// Binds it to one more connection; `None` makes it a plain hold.
+    #[inline]
+    pub fn bind(&mut self, session: Option<u64>) {
+        match session {
+            None if self.extra.is_none() => {}
+            None => self.change_extra(|extra| extra.sessions.clear()),
+            Some(session) => self.change_extra(|extra| {
+                extra.sessions.retain(|&other| other != session);
+                extra.sessions.push(session);
+            }),
+        }
+    }
+
+    /// A connection was closed; true where it was the last that the hold was bound to.
+    pub fn unbind(&mut self, session: u64) -> bool {
+        let was_bound = self.sessions().contains(&session);
+        if was_bound {
+            self.change_extra(|extra| extra.sessions.retain(|&other| other != session));
+        }
+        was_bound && self.sessions().is_empty()
+    }
+
+    fn set_meta(&mut self, meta: &[u8]) {
+        if self.meta() != meta {
+            self.change_extra(|extra| extra.meta = meta.into());
+        }
+    }
+
+    /// Kept only where there is something in it.
+    fn change_extra(&mut self, change: impl FnOnce(&mut Extra)) {
+        let mut extra = self.extra.take().unwrap_or_default();
+        change(&mut extra);
+        if !extra.meta.is_empty() || !extra.sessions.is_empty() {
+            self.extra = Some(extra);
+        }
     }
 
     /// Whether its deadline is yet to come.
@@ -107,6 +179,7 @@ impl Hold {
     /// `token`, replaces META where one is given. Nothing of it can shorten or lower.
     pub fn renew(&mut self, deadline: Micros, token: Option<u64>, meta: Option<&[u8]>) -> Renewal {
         let mut change = Renewal::default();
+        self.untold = false;
         if deadline > self.deadline {
             self.deadline = deadline;
             change.deadline = true;
@@ -116,7 +189,7 @@ impl Hold {
             change.token = true;
         }
         if let Some(meta) = meta.filter(|&meta| meta != self.meta()) {
-            self.meta = if meta.is_empty() { None } else { Some(Box::new(meta.to_vec())) };
+            self.set_meta(meta);
             change.meta = true;
         }
         change
@@ -124,8 +197,10 @@ impl Hold {
 
     /// Bytes allocated besides its own size.
     pub fn heap_size(&self) -> usize {
-        let meta = self.meta.as_deref().map_or(0, |meta| std::mem::size_of::<Vec<u8>>() + meta.capacity());
-        self.owner.heap_size() + meta
+        let extra = self.extra.as_deref().map_or(0, |extra| {
+            std::mem::size_of::<Extra>() + extra.meta.len() + extra.sessions.capacity() * size_of::<u64>()
+        });
+        self.owner.heap_size() + extra
     }
 }
 

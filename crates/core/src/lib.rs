@@ -9,6 +9,7 @@
 //! - [`Lock`]: the holds of one key, and the rule.
 //! - [`Hold`]: one owner's hold: limit, deadline, fencing token.
 //! - [`plan`]: what a request for one or several locks comes to, all or nothing.
+//! - [`Lines`]: who waits for which lock, who is next; and whether waiting would close a circle.
 //! - [`Tokens`]: where fencing tokens come from.
 //! - [`Deadlines`]: which hold ends next, among millions.
 //! - [`request`], [`effect`]: arguments of commands and of replicated effects, parsed and checked.
@@ -17,12 +18,15 @@
 #![warn(missing_docs)]
 
 mod bytes;
+mod circle;
 mod crowd;
 mod deadlines;
 pub mod effect;
 mod error;
 mod hold;
 mod limit;
+mod line;
+mod lines;
 mod lock;
 pub mod number;
 pub mod payload;
@@ -32,10 +36,13 @@ pub mod time;
 mod token;
 
 pub use bytes::Bytes;
+pub use circle::Holds;
 pub use deadlines::{Deadlines, Entry, NOWHERE};
 pub use error::Error;
 pub use hold::{Hold, Renewal};
 pub use limit::Limit;
+pub use line::Waiter;
+pub use lines::{LineId, Lines, Ticket};
 pub use lock::Lock;
 pub use token::{Tokens, TOKEN_END};
 

@@ -11,7 +11,7 @@ use crate::{Error, Hold, Limit, Lock, Renewal, Tokens};
 pub enum Standing {
     /// The rule admits it.
     Free,
-    /// Others hold it.
+    /// Others hold it or wait for it.
     Held,
     /// This owner holds it already, under this token.
     Own(u64),
@@ -19,17 +19,16 @@ pub enum Standing {
     OtherLimit,
 }
 
-/// How a request of this owner stands with a lock; `None` is a lock that does not exist. Every hold
-/// in it counts: take out what is past its deadline before ([`Lock::take_expired`]).
+/// How a request of this owner stands with a lock, for which somebody waits or not; `None` is a lock
+/// that does not exist. Every hold in it counts: take out what is past its deadline before
+/// ([`Lock::take_expired`]), and serve its line.
 #[inline]
-pub fn standing(lock: Option<&Lock>, owner: &[u8], limit: Limit) -> Standing {
-    let Some(lock) = lock else {
-        return Standing::Free;
-    };
-    match lock.get(owner) {
+pub fn standing(lock: Option<&Lock>, waited_for: bool, owner: &[u8], limit: Limit) -> Standing {
+    match lock.and_then(|lock| lock.get(owner)) {
         Some(hold) if hold.limit() == limit => Standing::Own(hold.token),
         Some(_) => Standing::OtherLimit,
-        None if lock.admits(limit) => Standing::Free,
+        None if waited_for => Standing::Held,
+        None if lock.is_none_or(|lock| lock.admits(limit)) => Standing::Free,
         None => Standing::Held,
     }
 }
@@ -100,6 +99,8 @@ pub struct Grant<'a> {
     pub token: u64,
     /// With which META, where one is given.
     pub meta: Option<&'a [u8]>,
+    /// The connection that it ends with, where it does.
+    pub session: Option<u64>,
 }
 
 /// What a grant did to one lock.
@@ -123,8 +124,10 @@ impl Lock {
             self.begin(grant);
             return Granted::New;
         }
-        let renew =
-            |hold: &mut Hold| hold.renew(after_ms(grant.now, grant.ttl_ms), Some(grant.token), grant.meta);
+        let renew = |hold: &mut Hold| {
+            hold.bind(grant.session);
+            hold.renew(after_ms(grant.now, grant.ttl_ms), Some(grant.token), grant.meta)
+        };
         if let Some(renewal) = self.change(grant.owner, renew) {
             return Granted::Again(renewal);
         }

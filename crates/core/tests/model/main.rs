@@ -165,9 +165,9 @@ fn the_rule_in_a_table() {
     for (holders, request, granted) in table {
         assert_eq!(lock_of(holders).admits(limit(request)), granted, "{request:?} beside {holders:?}");
         let expected = if granted { Standing::Free } else { Standing::Held };
-        assert_eq!(standing(Some(&lock_of(holders)), b"new", limit(request)), expected);
+        assert_eq!(standing(Some(&lock_of(holders)), false, b"new", limit(request)), expected);
     }
-    assert_eq!(standing(None, b"new", Limit::EXCLUSIVE), Standing::Free);
+    assert_eq!(standing(None, false, b"new", Limit::EXCLUSIVE), Standing::Free);
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn putting_a_hold_again_keeps_its_age_and_takes_its_new_limit() {
 fn the_same_owner_again_gets_the_same_token_and_the_later_deadline() {
     let mut lock = Lock::default();
     let grant =
-        |now, ttl_ms, meta| Grant { owner: b"o", limit: Limit::EXCLUSIVE, now, ttl_ms, token: 7, meta };
+        |now, ttl_ms, meta| Grant { owner: b"o", limit: Limit::EXCLUSIVE, now, ttl_ms, token: 7, meta, session: None };
     assert_eq!(lock.grant(&grant(0, 10, Some(&b"why"[..]))), Granted::New);
     let Granted::Again(renewal) = lock.grant(&grant(5_000, 1, None)) else { panic!("one hold an owner") };
     assert!(!renewal.any(), "an earlier deadline, the same token and no META change nothing");
@@ -229,7 +229,7 @@ fn the_same_owner_again_gets_the_same_token_and_the_later_deadline() {
 #[test]
 fn a_first_grant_makes_the_hold_that_its_terms_say() {
     for meta in [None, Some(&b""[..]), Some(b"why")] {
-        let grant = Grant { owner: b"o", limit: Limit::SHARED, now: 5, ttl_ms: 10, token: 7, meta };
+        let grant = Grant { owner: b"o", limit: Limit::SHARED, now: 5, ttl_ms: 10, token: 7, meta, session: None };
         let mut granted = Lock::default();
         assert_eq!(granted.grant(&grant), Granted::New);
         let mut put = Lock::default();

@@ -143,7 +143,7 @@ impl World {
         }
         let standing = |&key: &usize| {
             let lock = Some(&self.locks[key]).filter(|lock| !lock.is_empty());
-            standing(lock, &request.owner, limit(request.limit))
+            standing(lock, false, &request.owner, limit(request.limit))
         };
         let token = match acquisition(request.keys.iter().map(standing)) {
             Ok(Acquisition::New) => self.tokens.next(self.clock(), request.fence).expect("below the end"),
@@ -172,6 +172,7 @@ impl World {
             ttl_ms: request.ttl_ms,
             token,
             meta: request.meta.as_deref(),
+            session: None,
         });
         let after = lock.get(&request.owner).map(naive).expect("it holds now");
         match (granted, before) {
@@ -265,9 +266,9 @@ impl World {
     fn compare_owners(&self, lock: &Lock, expected: &[NaiveHold]) {
         for hold in expected {
             assert_eq!(lock.get(&hold.owner).map(naive).as_ref(), Some(hold));
-            assert_eq!(standing(Some(lock), &hold.owner, limit(hold.limit)), Standing::Own(hold.token));
+            assert_eq!(standing(Some(lock), false, &hold.owner, limit(hold.limit)), Standing::Own(hold.token));
             let other = if hold.limit == Some(7) { None } else { Some(7) };
-            assert_eq!(standing(Some(lock), &hold.owner, limit(other)), Standing::OtherLimit);
+            assert_eq!(standing(Some(lock), false, &hold.owner, limit(other)), Standing::OtherLimit);
         }
         assert!(lock.get(b"nobody").is_none());
     }

@@ -1,0 +1,139 @@
+//! The circle search: would waiting mean to wait for oneself?
+//!
+//! A node of the wait-for graph is an owner. One with a waiting request waits for the owner of
+//! each hold, and of each request ahead in line, on that key, where one of the two has limit 1.
+//! Where both tolerate others, one may leave before the other: no edge, so that no alarm is false.
+//! Nor does anyone wait for itself.
+//!
+//! The search goes from the request that has just joined, breadth first, so it finds a circle with
+//! the fewest owners. Each hold and each request is looked at twice at most (once for requests with
+//! limit 1, once for the others), and of the requests ahead only those whose owner waits in another
+//! line too: the others lead nowhere that the line itself does not.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::line::Seq;
+use crate::lines::{Database, LineId, Lines, Ticket};
+use crate::{Bytes, Limit};
+
+/// How much of a line has been followed already.
+#[derive(Clone, Copy, Default)]
+struct Followed {
+    /// Requests below this, whatever their limit; 0: not even the holds.
+    all: Seq,
+    /// Requests with limit 1 below this.
+    exclusive: Seq,
+}
+
+struct Search<'a, T, H> {
+    lines: &'a Lines<T>,
+    database: &'a Database,
+    holds: H,
+    asker: &'a [u8],
+    followed: HashMap<LineId, Followed>,
+    /// Who was reached, from whom, and in which line.
+    reached: HashMap<Bytes, (Bytes, LineId)>,
+    next: VecDeque<Bytes>,
+}
+
+/// Tells the holds of a key, by its name, in the database of the search.
+pub trait Holds: FnMut(&[u8], &mut dyn FnMut(&[u8], Limit)) {}
+impl<F: FnMut(&[u8], &mut dyn FnMut(&[u8], Limit))> Holds for F {}
+
+impl<T> Lines<T> {
+    /// Whether the request that has just joined its line waits for itself, over others: then in how
+    /// many different lines. `holds` tells owner and limit of every hold of a key of its database.
+    pub fn circle(&self, ticket: Ticket, holds: impl Holds) -> Option<usize> {
+        let line = self.lines.get(&ticket.line)?;
+        let asker = &line.get(ticket.seq)?.owner;
+        let mut search = Search {
+            lines: self,
+            database: self.databases.get(&line.db)?,
+            holds,
+            asker: asker.as_slice(),
+            followed: HashMap::new(),
+            reached: HashMap::new(),
+            next: VecDeque::new(),
+        };
+        if search.requests(asker).all(|first| first != ticket) {
+            return None;
+        }
+        if let Some(closing) = search.follow(asker, ticket) {
+            return Some(search.count(asker, closing));
+        }
+        while let Some(owner) = search.next.pop_front() {
+            for ticket in search.requests(&owner) {
+                if let Some(closing) = search.follow(&owner, ticket) {
+                    return Some(search.count(&owner, closing));
+                }
+            }
+        }
+        None
+    }
+}
+
+impl<'a, T, H: Holds> Search<'a, T, H> {
+    /// The first request of an owner in each line: its later ones there wait for no more than that,
+    /// since they are answered with it.
+    fn requests(&self, owner: &Bytes) -> impl Iterator<Item = Ticket> + 'a {
+        let mut last = None;
+        let tickets = self.database.tickets(owner.as_slice()).into_iter().flatten();
+        tickets.copied().filter(move |ticket| last.replace(ticket.line()) != Some(ticket.line()))
+    }
+
+    /// Follows what one request waits for. The line in which that is the asker itself, if so.
+    fn follow(&mut self, owner: &Bytes, ticket: Ticket) -> Option<LineId> {
+        let line = self.lines.lines.get(&ticket.line)?;
+        let exclusive = line.get(ticket.seq)?.limit == Limit::EXCLUSIVE;
+        let followed = self.followed.entry(ticket.line).or_default();
+        let from = if exclusive { followed.all } else { followed.all.max(followed.exclusive) };
+        let up_to = ticket.seq;
+        if exclusive {
+            followed.all = from.max(up_to);
+        }
+        followed.exclusive = followed.exclusive.max(up_to);
+
+        let waits_for = |other: Limit| exclusive || other == Limit::EXCLUSIVE;
+        let mut found: Vec<Bytes> = Vec::new();
+        let mut closed = false;
+        // No request has number 0: only holds come before the first.
+        if from == 0 {
+            let (asker, database) = (self.asker, self.database);
+            (self.holds)(line.name.as_slice(), &mut |holder, limit| {
+                if waits_for(limit) && holder != owner.as_slice() {
+                    closed |= holder == asker;
+                    if database.tickets(holder).is_some() {
+                        found.push(holder.into());
+                    }
+                }
+            });
+        }
+        for &seq in line.crossing.range(from.min(up_to)..up_to) {
+            let Some(other) = line.get(seq) else { continue };
+            if waits_for(other.limit) && other.owner != *owner {
+                closed |= other.owner.as_slice() == self.asker;
+                found.push(other.owner.clone());
+            }
+        }
+        found.into_iter().for_each(|other| self.reach(other, owner, ticket.line));
+        closed.then_some(ticket.line)
+    }
+
+    fn reach(&mut self, owner: Bytes, from: &Bytes, line: LineId) {
+        if owner.as_slice() != self.asker && !self.reached.contains_key(owner.as_slice()) {
+            self.next.push_back(owner.clone());
+            self.reached.insert(owner, (from.clone(), line));
+        }
+    }
+
+    /// How many different lines the way from the asker to `last`, and from there back, goes through.
+    fn count(&self, last: &Bytes, closing: LineId) -> usize {
+        let mut lines = HashSet::from([closing]);
+        let mut owner = last;
+        while let Some((from, line)) = self.reached.get(owner) {
+            lines.insert(*line);
+            owner = from;
+        }
+        lines.len()
+    }
+}

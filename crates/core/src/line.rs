@@ -1,0 +1,111 @@
+//! One key's line: who waits for it, in order of arrival.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::plan::Grant;
+use crate::time::Micros;
+use crate::{Bytes, Limit};
+
+/// Rises with every request that joins any line: a smaller one is ahead.
+pub(crate) type Seq = u64;
+
+/// A request that waits. `T` is what its caller wants back with it.
+#[derive(Clone, Debug)]
+pub struct Waiter<T> {
+    /// Who asks.
+    pub owner: Bytes,
+    /// With how many holders at most.
+    pub limit: Limit,
+    /// For how long it wants to hold, in milliseconds from the grant on.
+    pub ttl_ms: i64,
+    /// The least token it wants.
+    pub fence: Option<u64>,
+    /// A text to keep with the hold.
+    pub meta: Option<Box<[u8]>>,
+    /// The connection that the hold is to end with.
+    pub session: Option<u64>,
+    /// Since when it waits.
+    pub since: Micros,
+    /// When it stops waiting; `None` is never.
+    pub until: Option<Micros>,
+    /// The caller's own.
+    pub client: T,
+}
+
+impl<T> Waiter<T> {
+    /// What it is granted, under this token.
+    pub fn grant(&self, now: Micros, token: u64) -> Grant<'_> {
+        Grant {
+            owner: self.owner.as_slice(),
+            limit: self.limit,
+            now,
+            ttl_ms: self.ttl_ms,
+            token,
+            meta: self.meta.as_deref(),
+            session: self.session,
+        }
+    }
+}
+
+/// The line of one key.
+#[derive(Clone, Debug)]
+pub(crate) struct Line<T> {
+    pub db: i32,
+    pub name: Bytes,
+    queue: BTreeMap<Seq, Waiter<T>>,
+    limits: BTreeSet<(Micros, Seq)>,
+    /// Those whose owner waits in another line too: only they lead the circle search elsewhere.
+    pub crossing: BTreeSet<Seq>,
+    /// Whether the lock may be another one than the line was last judged against.
+    pub anew: bool,
+}
+
+impl<T> Line<T> {
+    pub fn new(db: i32, name: &[u8]) -> Self {
+        Line {
+            db,
+            name: name.into(),
+            queue: BTreeMap::new(),
+            limits: BTreeSet::new(),
+            crossing: BTreeSet::new(),
+            anew: false,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub fn first(&self) -> Option<(Seq, &Waiter<T>)> {
+        self.queue.first_key_value().map(|(&seq, waiter)| (seq, waiter))
+    }
+
+    pub fn get(&self, seq: Seq) -> Option<&Waiter<T>> {
+        self.queue.get(&seq)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Seq, &Waiter<T>)> {
+        self.queue.iter().map(|(&seq, waiter)| (seq, waiter))
+    }
+
+    /// The earliest moment at which somebody stops waiting, and who.
+    pub fn first_limit(&self) -> Option<(Micros, Seq)> {
+        self.limits.first().copied()
+    }
+
+    pub fn push(&mut self, seq: Seq, waiter: Waiter<T>) {
+        if let Some(until) = waiter.until {
+            self.limits.insert((until, seq));
+        }
+        self.queue.insert(seq, waiter);
+    }
+
+    pub fn remove(&mut self, seq: Seq) -> Option<Waiter<T>> {
+        let waiter = self.queue.remove(&seq)?;
+        if let Some(until) = waiter.until {
+            self.limits.remove(&(until, seq));
+        }
+        self.crossing.remove(&seq);
+        Some(waiter)
+    }
+}

@@ -1,0 +1,321 @@
+//! All lines of a server: who waits for which key, who is next, who has waited too long.
+//!
+//! A line belongs to a database number and a key name, whatever lies there. Nothing here knows the
+//! locks: who asks shows the one that a line is for.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::line::{Line, Seq};
+use crate::time::Micros;
+use crate::{Bytes, Lock, Waiter};
+
+/// Which line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LineId(pub(crate) u64);
+
+/// One place in one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket {
+    pub(crate) line: LineId,
+    pub(crate) seq: Seq,
+}
+
+impl Ticket {
+    /// The line that it is in.
+    pub fn line(self) -> LineId {
+        self.line
+    }
+}
+
+/// What is known of one database: its lines by key, and who waits where.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Database {
+    lines: HashMap<Bytes, LineId>,
+    owners: HashMap<Bytes, BTreeSet<Ticket>>,
+}
+
+impl Database {
+    /// Where this owner waits.
+    pub fn tickets(&self, owner: &[u8]) -> Option<&BTreeSet<Ticket>> {
+        self.owners.get(owner)
+    }
+}
+
+/// The lines of all keys for which somebody waits. Every change of one takes time logarithmic in
+/// the number of waiters.
+#[derive(Clone, Debug)]
+pub struct Lines<T> {
+    pub(crate) lines: HashMap<LineId, Line<T>>,
+    pub(crate) databases: HashMap<i32, Database>,
+    limits: BTreeSet<(Micros, LineId)>,
+    unserved: BTreeSet<LineId>,
+    put_off: BTreeSet<LineId>,
+    waiting: usize,
+    last: u64,
+}
+
+impl<T> Default for Lines<T> {
+    fn default() -> Self {
+        Lines {
+            lines: HashMap::new(),
+            databases: HashMap::new(),
+            limits: BTreeSet::new(),
+            unserved: BTreeSet::new(),
+            put_off: BTreeSet::new(),
+            waiting: 0,
+            last: 0,
+        }
+    }
+}
+
+impl<T> Lines<T> {
+    /// How many requests wait, in all lines.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.waiting
+    }
+
+    /// Whether nobody waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.waiting == 0
+    }
+
+    /// The line of a key; `None` where nobody waits for it.
+    pub fn find(&self, db: i32, name: &[u8]) -> Option<LineId> {
+        self.databases.get(&db)?.lines.get(name).copied()
+    }
+
+    /// Database and name of the key that a line is for.
+    pub fn place(&self, line: LineId) -> Option<(i32, &Bytes)> {
+        self.lines.get(&line).map(|line| (line.db, &line.name))
+    }
+
+    /// Who waits in a line, first come first.
+    pub fn waiters(&self, line: LineId) -> impl Iterator<Item = &Waiter<T>> {
+        self.lines.get(&line).into_iter().flat_map(Line::iter).map(|(_, waiter)| waiter)
+    }
+
+    /// Puts a request at the end of a key's line.
+    pub fn join(&mut self, db: i32, name: &[u8], waiter: Waiter<T>) -> Ticket {
+        let line = self.find(db, name).unwrap_or_else(|| self.open(db, name));
+        self.last += 1;
+        let ticket = Ticket { line, seq: self.last };
+        self.remember_owner(db, ticket, &waiter.owner);
+        self.change(line, |line| line.push(ticket.seq, waiter));
+        self.waiting += 1;
+        ticket
+    }
+
+    /// Takes a request out of its line; `None` where it is there no more. If it was the first, the
+    /// line wants to be served: the next one may fit where it did not.
+    pub fn leave(&mut self, ticket: Ticket) -> Option<Waiter<T>> {
+        let line = self.lines.get(&ticket.line)?;
+        if line.first().is_some_and(|(first, _)| first == ticket.seq) {
+            self.unserved.insert(ticket.line);
+        }
+        self.take(ticket)
+    }
+
+    /// Takes everybody out of a line, in order.
+    pub fn leave_all(&mut self, line: LineId) -> Vec<Waiter<T>> {
+        let seqs: Vec<Seq> =
+            self.lines.get(&line).map(|line| line.iter().map(|(seq, _)| seq).collect()).unwrap_or_default();
+        seqs.into_iter().filter_map(|seq| self.leave(Ticket { line, seq })).collect()
+    }
+
+    /// Takes all requests of one owner out of a line, in order.
+    pub fn leave_owner(&mut self, line: LineId, owner: &[u8]) -> Vec<Waiter<T>> {
+        self.tickets_in(line, owner).into_iter().filter_map(|ticket| self.leave(ticket)).collect()
+    }
+
+    /// The earliest moment at which somebody stops waiting, and in which line.
+    pub fn first_limit(&self) -> Option<(Micros, LineId)> {
+        self.limits.first().copied()
+    }
+
+    /// Takes one out of a line who has waited too long; before the line is served, so that nobody
+    /// is granted anything after that moment.
+    pub fn time_out(&mut self, line: LineId, now: Micros) -> Option<Waiter<T>> {
+        let (until, seq) = self.lines.get(&line)?.first_limit()?;
+        if now < until {
+            return None;
+        }
+        self.leave(Ticket { line, seq })
+    }
+
+    /// Takes out who is to be granted the lock next, with all other requests of that owner in this
+    /// line: what is granted to one of them answers all. `None` where it is nobody's turn: the
+    /// first in line does not fit, and nobody overtakes it.
+    ///
+    /// Every hold counts: take out what is past its deadline before.
+    pub fn admit(&mut self, line: LineId, lock: Option<&Lock>) -> Option<Vec<Waiter<T>>> {
+        let own = self.lines.get(&line)?;
+        let owner = self.next_holder(own, lock).or_else(|| {
+            let (_, first) = own.first()?;
+            lock.is_none_or(|lock| lock.admits(first.limit)).then(|| first.owner.clone())
+        });
+        match owner {
+            Some(owner) => Some(self.leave_owner(line, owner.as_slice())),
+            None => {
+                if let Some(own) = self.lines.get_mut(&line) {
+                    own.anew = false;
+                }
+                self.unserved.remove(&line);
+                self.put_off.remove(&line);
+                None
+            }
+        }
+    }
+
+    /// Where another lock has come to the key, one who waits for it may be one who holds it: that
+    /// one is answered at once, wherever it stands.
+    fn next_holder(&self, line: &Line<T>, lock: Option<&Lock>) -> Option<Bytes> {
+        let lock = lock.filter(|_| line.anew)?;
+        line.iter()
+            .map(|(_, waiter)| &waiter.owner)
+            .find(|owner| lock.get(owner.as_slice()).is_some())
+            .cloned()
+    }
+
+    /// Whether a line wants to be served before anything else happens to its key.
+    pub fn wants_service(&self, line: LineId) -> bool {
+        self.unserved.contains(&line) || self.put_off.contains(&line)
+    }
+
+    /// A line that wants to be served, and was not put off.
+    #[inline]
+    pub fn next_unserved(&self) -> Option<LineId> {
+        self.unserved.first().copied()
+    }
+
+    /// A line can't be served now: it waits for [`Lines::ask_again`], and keeps nobody from the others.
+    pub fn put_off(&mut self, line: LineId) {
+        self.unserved.remove(&line);
+        if self.lines.contains_key(&line) {
+            self.put_off.insert(line);
+        }
+    }
+
+    /// Whether any line was put off.
+    pub fn has_put_off(&self) -> bool {
+        !self.put_off.is_empty()
+    }
+
+    /// All lines that were put off want to be served again.
+    pub fn ask_again(&mut self) {
+        self.unserved.append(&mut self.put_off);
+    }
+
+    /// The lock of a key has changed in a way that its line was not asked about.
+    pub fn judge_anew(&mut self, db: i32, name: &[u8]) {
+        if let Some(line) = self.find(db, name) {
+            self.mark(line);
+        }
+    }
+
+    /// The same for all keys of a database, or of all of them.
+    pub fn judge_all_anew(&mut self, db: Option<i32>) {
+        let concerned = |line: &Line<T>| db.is_none_or(|db| line.db == db);
+        let lines: Vec<LineId> =
+            self.lines.iter().filter(|(_, line)| concerned(line)).map(|(&line, _)| line).collect();
+        lines.into_iter().for_each(|line| self.mark(line));
+    }
+
+    fn mark(&mut self, line: LineId) {
+        if let Some(own) = self.lines.get_mut(&line) {
+            own.anew = true;
+            self.unserved.insert(line);
+        }
+    }
+
+    fn tickets_in(&self, line: LineId, owner: &[u8]) -> Vec<Ticket> {
+        let tickets = || self.databases.get(&self.lines.get(&line)?.db)?.tickets(owner);
+        let range = Ticket { line, seq: 0 }..=Ticket { line, seq: Seq::MAX };
+        tickets().map(|tickets| tickets.range(range).copied().collect()).unwrap_or_default()
+    }
+
+    fn open(&mut self, db: i32, name: &[u8]) -> LineId {
+        self.last += 1;
+        let line = LineId(self.last);
+        self.lines.insert(line, Line::new(db, name));
+        self.databases.entry(db).or_default().lines.insert(name.into(), line);
+        line
+    }
+
+    fn take(&mut self, ticket: Ticket) -> Option<Waiter<T>> {
+        let waiter = self.change(ticket.line, |line| line.remove(ticket.seq))??;
+        let line = self.lines.get(&ticket.line)?;
+        let (db, empty) = (line.db, line.is_empty());
+        self.waiting -= 1;
+        self.forget_owner(db, ticket, waiter.owner.as_slice());
+        if empty {
+            self.close(ticket.line);
+        }
+        Some(waiter)
+    }
+
+    /// Changes a line, and keeps its earliest limit in the index of all.
+    fn change<R>(&mut self, id: LineId, change: impl FnOnce(&mut Line<T>) -> R) -> Option<R> {
+        let line = self.lines.get_mut(&id)?;
+        let before = line.first_limit().map(|(until, _)| until);
+        let result = change(line);
+        let after = line.first_limit().map(|(until, _)| until);
+        if before != after {
+            before.map(|before| self.limits.remove(&(before, id)));
+            after.map(|after| self.limits.insert((after, id)));
+        }
+        Some(result)
+    }
+
+    fn close(&mut self, id: LineId) {
+        let Some(line) = self.lines.remove(&id) else { return };
+        self.unserved.remove(&id);
+        self.put_off.remove(&id);
+        if let Some(database) = self.databases.get_mut(&line.db) {
+            database.lines.remove(line.name.as_slice());
+            if database.lines.is_empty() {
+                self.databases.remove(&line.db);
+            }
+        }
+    }
+
+    fn remember_owner(&mut self, db: i32, ticket: Ticket, owner: &Bytes) {
+        let tickets = self.databases.entry(db).or_default().owners.entry(owner.clone()).or_default();
+        let crossed = crosses(tickets);
+        tickets.insert(ticket);
+        if !crosses(tickets) {
+            return;
+        }
+        // The others were marked before, or are to be marked now.
+        let first = if crossed { ticket } else { Ticket { line: LineId(0), seq: 0 } };
+        let last = if crossed { ticket } else { Ticket { line: LineId(u64::MAX), seq: Seq::MAX } };
+        for ticket in tickets.range(first..=last) {
+            if let Some(line) = self.lines.get_mut(&ticket.line) {
+                line.crossing.insert(ticket.seq);
+            }
+        }
+    }
+
+    fn forget_owner(&mut self, db: i32, ticket: Ticket, owner: &[u8]) {
+        let Some(database) = self.databases.get_mut(&db) else { return };
+        let Some(tickets) = database.owners.get_mut(owner) else { return };
+        let crossed = crosses(tickets);
+        tickets.remove(&ticket);
+        if crossed && !crosses(tickets) {
+            for ticket in tickets.iter() {
+                if let Some(line) = self.lines.get_mut(&ticket.line) {
+                    line.crossing.remove(&ticket.seq);
+                }
+            }
+        }
+        if tickets.is_empty() {
+            database.owners.remove(owner);
+        }
+    }
+}
+
+/// Whether these are in more than one line.
+fn crosses(tickets: &BTreeSet<Ticket>) -> bool {
+    tickets.first().map(|ticket| ticket.line) != tickets.last().map(|ticket| ticket.line)
+}

@@ -1,0 +1,91 @@
+//! What the end of a turn of the event loop has to do: noted where it comes up, often in the middle of
+//! the server's own work, where nothing may be written; done by `turn.rs`.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use redis_lock_core::Bytes;
+
+use crate::state::state;
+use crate::waiting::{Handover, Waiting};
+
+/// What was done to locks by others than LOCK commands.
+pub enum Change {
+    /// To the lock of one key.
+    Key(i32, Bytes),
+    /// To those of a database, or of all.
+    Database(Option<i32>),
+}
+
+/// A list that is filled at any time and emptied at the end of a turn.
+pub struct List<T>(RefCell<Vec<T>>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        List(RefCell::default())
+    }
+}
+
+impl<T> List<T> {
+    /// Whether there is nothing to do.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
+    /// Notes one thing more, and makes sure that it is done soon.
+    pub fn add(&self, item: T) {
+        self.0.borrow_mut().push(item);
+        state().chores.stir();
+    }
+
+    /// All of it.
+    pub fn take(&self) -> Vec<T> {
+        self.0.take()
+    }
+
+    /// What was noted last.
+    pub fn pop(&self) -> Option<T> {
+        self.0.borrow_mut().pop()
+    }
+}
+
+/// All that there is to do.
+#[derive(Default)]
+pub struct Chores {
+    /// Clients whose wait has ended, to be answered.
+    pub concluded: List<Rc<Waiting>>,
+    /// Grants of which nobody was told, to be taken back.
+    pub undelivered: List<Rc<Handover>>,
+    /// Clients that were closed while holds were bound to them.
+    pub closed: List<u64>,
+    /// Keys whose lines are to be judged anew.
+    pub changes: List<Change>,
+    asleep: Cell<bool>,
+}
+
+impl Chores {
+    /// Whether anything but answering is to be done.
+    #[inline]
+    pub fn are_there(&self) -> bool {
+        !(self.undelivered.is_empty() && self.closed.is_empty() && self.changes.is_empty())
+    }
+
+    /// The end of the turn is over. Older servers run commands after it, before they sleep: what
+    /// comes up then must wake them.
+    pub fn fall_asleep(&self) {
+        self.asleep.set(true);
+    }
+
+    /// A new turn begins.
+    pub fn awake(&self) {
+        self.asleep.set(false);
+    }
+
+    /// Something was noted.
+    pub fn stir(&self) {
+        if self.asleep.get() {
+            state().wake_now();
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Serving a line: whose turn it is, is given the lock in the step in which it became free.
+
+use std::rc::Rc;
+
+use redis_lock_core::plan::{standing, Standing};
+use redis_lock_core::time::Micros;
+use redis_lock_core::{Bytes, Error, LineId, Waiter};
+
+use crate::ffi::arguments::OwnedStr;
+use crate::ffi::context::Ctx;
+use crate::state::state;
+use crate::subject::{settle_all, Subject, Told};
+use crate::waiting::{count_wait, time_out, Handover, Outcome, Waiting};
+
+/// A request in line, and the client behind it.
+pub type InLine = Waiter<Rc<Waiting>>;
+
+/// Brings an open key up to the moment, before anything is decided about it: who has waited too long
+/// leaves, holds past their deadline go, and the line is served.
+#[inline]
+pub fn tidy(subject: &mut Subject) {
+    if subject.line().is_some() {
+        return tidy_line(subject);
+    }
+    subject.purge();
+}
+
+#[cold]
+fn tidy_line(subject: &mut Subject) {
+    let purged = {
+        leave_late(subject);
+        subject.purge()
+    };
+    if purged || subject.line().is_some_and(|line| state().wants_service(line)) {
+        serve(subject);
+    }
+}
+
+/// Those who have waited too long leave.
+pub fn leave_late(subject: &Subject) {
+    if let Some(line) = subject.line() {
+        while time_out(line, subject.now()) {}
+    }
+}
+
+/// Gives the lock to all whose turn it is: from the front up to the first that does not fit. Nothing
+/// in it may be past its deadline.
+pub fn serve(subject: &mut Subject) {
+    let Some(line) = subject.line() else { return };
+    if state().check_cooldown(subject.now()).is_err() {
+        return state().put_off(line);
+    }
+    while let Some(waiters) = admit(subject, line) {
+        hand_over(subject, waiters);
+    }
+}
+
+fn admit(subject: &Subject, line: LineId) -> Option<Vec<InLine>> {
+    state().lines().borrow_mut().admit(line, subject.lock())
+}
+
+/// Grants the lock to one owner, to whom all of these requests belong, in line order: the first makes
+/// the hold (or it was there already), the others renew it. Only then is any of them answered.
+fn hand_over(subject: &mut Subject, waiters: Vec<InLine>) {
+    let now = subject.now();
+    let Some(owner) = waiters.first().map(|waiter| waiter.owner.clone()) else { return };
+    let held_before = subject.hold(owner.as_slice()).is_some();
+    let results: Vec<Result<(), Error>> = waiters.iter().map(|waiter| grant_one(subject, waiter)).collect();
+    let token = subject.hold(owner.as_slice()).map_or(0, |hold| hold.token);
+    let granted = results.iter().filter(|result| result.is_ok()).count();
+    let handover = (!held_before && granted > 0).then(|| {
+        state().totals.handed_over.add(1);
+        subject.mark_untold(owner.as_slice());
+        let (db, name) = subject.place();
+        Handover::new((db, name.bytes().into()), owner, token, granted)
+    });
+    for (waiter, result) in waiters.into_iter().zip(results) {
+        match result {
+            Ok(()) => {
+                count_wait(waiter.since, now);
+                waiter.client.conclude(Outcome::Granted(token), handover.clone());
+            }
+            Err(error) => waiter.client.conclude(Outcome::Failed(error), None),
+        }
+    }
+}
+
+fn grant_one(subject: &mut Subject, waiter: &InLine) -> Result<(), Error> {
+    let (state, now) = (state(), subject.now());
+    let token = match standing(subject.lock(), false, waiter.owner.as_slice(), waiter.limit) {
+        Standing::Own(token) => token.max(waiter.fence.unwrap_or(0)),
+        Standing::OtherLimit => return Err(Error::OtherLimit),
+        // Held: cannot be, of one whose turn it is, but where no token is left.
+        Standing::Free | Standing::Held => state.tokens().next(state.token_clock(now), waiter.fence)?,
+    };
+    state.accept_token(token);
+    subject.grant(&waiter.grant(now, token), None);
+    Ok(())
+}
+
+/// Opens a key outside a LOCK command and changes it; then its line is served, if the server would
+/// take a write of this key now. False where another type lies there.
+pub fn change_outside_command(
+    ctx: &Ctx,
+    (db, name): (i32, &Bytes),
+    now: Micros,
+    change: impl FnOnce(&mut Subject),
+) -> bool {
+    let name = OwnedStr::new(name.as_slice());
+    if !ctx.select_db(db) {
+        return true;
+    }
+    // Before the key is opened: the server looks it up for that.
+    let waited_for = state().has_lines() && state().line(db, name.as_str().bytes()).is_some();
+    let may_serve = waited_for && ctx.takes_writes(name.as_str());
+    let Ok(mut subject) = Subject::open(ctx, name.as_str(), now) else { return false };
+    leave_late(&subject);
+    change(&mut subject);
+    match subject.line() {
+        // What is past its deadline and still there is reclaimed next, and then the line served.
+        Some(_) if may_serve && !subject.is_due() => serve(&mut subject),
+        Some(line) => state().put_off(line),
+        None => {}
+    }
+    settle_all(&mut [subject], Told::Effect);
+    true
+}

@@ -1,0 +1,192 @@
+//! Just before the event loop sleeps: what is due is done, in the order that the contract gives, and
+//! the timer is set for the rest.
+
+use redis_lock_core::time::Micros;
+use redis_lock_core::{Error, Hold, LineId};
+
+use crate::ffi::context::Ctx;
+use crate::ffi::value::ValueRef;
+use crate::ffi::{datatype, replicate};
+use crate::service;
+use crate::sessions;
+use crate::state::state;
+use crate::subject::{End, Subject};
+use crate::waiting::{self, Outcome};
+
+/// So long at a time, in microseconds: clients wait meanwhile.
+const TURN: Micros = 1_000;
+
+/// So many holds of one lock at a time: what a crowd leaves behind does not make clients wait.
+const HOLDS: usize = 128;
+
+/// While the server pauses writes no event tells when it ends; so often it is asked, in
+/// microseconds.
+const PAUSE_POLL: Micros = 20_000;
+
+/// Nor does one tell when it takes writes again that it has refused.
+const REFUSED_POLL: Micros = 50_000;
+
+/// Whether what began then has had its time.
+pub fn is_over(began: Micros, now: Micros) -> bool {
+    now - began > TURN
+}
+
+/// At the end of every turn of the event loop.
+#[inline]
+pub fn before_sleep(ctx: &Ctx) {
+    datatype::bury();
+    let state = state();
+    state.forget_departures();
+    let first = state.next_moment();
+    if first.is_some() || state.has_chores() {
+        do_what_is_due(ctx, first);
+    }
+    if !state.chores.concluded.is_empty() {
+        waiting::answer_all();
+    }
+    state.chores.fall_asleep();
+}
+
+fn do_what_is_due(ctx: &Ctx, first: Option<Micros>) {
+    let state = state();
+    let now = state.now();
+    let due = state.has_chores() || first.is_some_and(|moment| moment <= now);
+    let next = if due { work(ctx, now) } else { first };
+    if let (Some(next), Some(wake_up)) = (next, state.wake_up()) {
+        wake_up.arm(next, if due { state.now() } else { now });
+    }
+}
+
+/// Does what is due; when to look again.
+fn work(ctx: &Ctx, now: Micros) -> Option<Micros> {
+    let state = state();
+    state.judge_changes();
+    let all_left = leave_late(now);
+    if ctx.writes_are_paused() {
+        return [state.next_limit(), Some(now + PAUSE_POLL)].into_iter().flatten().min();
+    }
+    if state.is_last_due() {
+        state.set_last_due(false);
+        if state.is_listened_to() && state.tokens().used() {
+            replicate::last(ctx, state.tokens().last(), state.is_replica());
+        }
+    }
+    if state.is_passive() {
+        return None;
+    }
+    let done = all_left
+        && sessions::end_closed(ctx, now)
+        && take_back_undelivered(ctx, now)
+        && reclaim(ctx, now)
+        && serve_lines(ctx, now)
+        && state.chores.changes.is_empty();
+    if done {
+        state.next_moment()
+    } else {
+        // Clients have their turn, then this goes on at once.
+        Some(state.now())
+    }
+}
+
+/// Clients who have waited too long leave their lines; false where time has run out before that.
+fn leave_late(began: Micros) -> bool {
+    let state = state();
+    loop {
+        let now = state.now();
+        let first = state.lines().borrow().first_limit().filter(|(until, _)| *until <= now);
+        let Some((_, line)) = first else { return true };
+        if is_over(began, now) {
+            return false;
+        }
+        waiting::time_out(line, now);
+    }
+}
+
+/// Grants of which nobody was told are taken back, and go to the next.
+fn take_back_undelivered(ctx: &Ctx, began: Micros) -> bool {
+    let state = state();
+    while !state.chores.undelivered.is_empty() {
+        let now = state.now();
+        if is_over(began, now) {
+            return false;
+        }
+        let Some(handover) = state.chores.undelivered.pop() else { break };
+        let (db, name) = &handover.place;
+        let untold = |hold: &Hold| hold.untold && hold.token == handover.token;
+        service::change_outside_command(ctx, (*db, name), now, |subject| {
+            if subject.hold(handover.owner.as_slice()).is_some_and(untold) {
+                subject.remove(handover.owner.as_slice(), End::Released);
+            }
+        });
+    }
+    true
+}
+
+/// Holds past their deadline go, and their locks to who waits for them.
+fn reclaim(ctx: &Ctx, began: Micros) -> bool {
+    let state = state();
+    loop {
+        let now = state.now();
+        let due = |(deadline, entry): (Micros, &ValueRef)| (deadline <= now).then_some(*entry);
+        let first = state.deadlines().borrow().first().and_then(due);
+        let Some(entry) = first else { return true };
+        if is_over(began, now) {
+            return false;
+        }
+        reclaim_one(ctx, entry, now);
+    }
+}
+
+fn reclaim_one(ctx: &Ctx, entry: ValueRef, now: Micros) {
+    let (db, name) = entry.get().home();
+    let mut reclaimed = false;
+    service::change_outside_command(ctx, (db, &name), now, |subject| reclaimed = subject.purge_some(HOLDS));
+    if reclaimed {
+        return;
+    }
+    // To open the key may have ended it, by an expiry that somebody gave it: then the value is
+    // gone, and its entry with it. If not, it must not be met again for ever.
+    let mut deadlines = state().deadlines().borrow_mut();
+    if deadlines.first().is_some_and(|(_, first)| *first == entry) {
+        deadlines.remove(0);
+    }
+}
+
+/// Serves the lines whose lock was changed by others than a LOCK command, or whose first has left.
+fn serve_lines(ctx: &Ctx, began: Micros) -> bool {
+    let state = state();
+    if state.is_time_to_ask_again(began) {
+        state.lines().borrow_mut().ask_again();
+    }
+    while let Some(line) = state.next_unserved() {
+        let now = state.now();
+        if is_over(began, now) {
+            return false;
+        }
+        serve_one(ctx, line, now);
+        // If it still wants to be, the server did not let it be served.
+        state.put_off(line);
+    }
+    let refused = state.lines().borrow().has_put_off();
+    state.set_ask_again(refused.then(|| state.now() + REFUSED_POLL));
+    true
+}
+
+fn serve_one(ctx: &Ctx, line: LineId, now: Micros) {
+    let place = state().lines().borrow().place(line).map(|(db, name)| (db, name.clone()));
+    let Some((db, name)) = place else { return };
+    let purge = |subject: &mut Subject| {
+        subject.purge();
+    };
+    if !service::change_outside_command(ctx, (db, &name), now, purge) {
+        send_away(line);
+    }
+}
+
+/// Another type lies at the key: nobody gets a lock there.
+fn send_away(line: LineId) {
+    let waiters = state().lines().borrow_mut().leave_all(line);
+    for waiter in waiters {
+        waiter.client.conclude(Outcome::Failed(Error::WrongType), None);
+    }
+}

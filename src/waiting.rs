@@ -1,0 +1,218 @@
+//! A client that waits in line: how it joins, what it is told in the end, and what becomes of a grant
+//! that could not be delivered.
+//!
+//! A request in line is *concluded* in the step in which its fate is decided, and its client answered
+//! at the end of that turn of the event loop. In between the server may let the client go: a grant
+//! that then nobody was told of is taken back, and goes to the next.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use redis_lock_core::request::Acquire;
+use redis_lock_core::time::{after_ms, ms_since, Micros};
+use redis_lock_core::{Bytes, Error, LineId, Ticket, Waiter};
+
+use crate::commands::Reply;
+use crate::configuration::{DEADLOCK_DETECTION, MAX_WAITERS};
+use crate::ffi::arguments::{OwnedStr, Str};
+use crate::ffi::blocked::{self, Handle};
+use crate::ffi::context::Ctx;
+use crate::ffi::key::Key;
+use crate::state::state;
+
+/// What a client that waited is told.
+#[derive(Clone, Copy)]
+pub enum Outcome {
+    /// It has the lock, under this token.
+    Granted(u64),
+    /// It does not.
+    Nil,
+    /// What is wrong.
+    Failed(Error),
+}
+
+/// A client that waits.
+pub struct Waiting {
+    /// Its number.
+    pub client: u64,
+    /// The server's handle of it.
+    pub handle: Handle,
+    ticket: Cell<Option<Ticket>>,
+    outcome: Cell<Outcome>,
+    /// Whether the server was asked to have it answered.
+    called: Cell<bool>,
+    answered: Cell<bool>,
+    handover: RefCell<Option<Rc<Handover>>>,
+}
+
+/// A hold that was given to one who waited, as long as it is open whether anybody was told.
+pub struct Handover {
+    /// Where it was: database and key.
+    pub place: (i32, Bytes),
+    /// Whose it is.
+    pub owner: Bytes,
+    /// Its token when it was given.
+    pub token: u64,
+    /// How many requests it answers.
+    pub undecided: Cell<usize>,
+    answered: Cell<bool>,
+}
+
+impl Handover {
+    /// One that answers so many requests.
+    pub fn new(place: (i32, Bytes), owner: Bytes, token: u64, requests: usize) -> Rc<Self> {
+        Rc::new(Handover { place, owner, token, undecided: Cell::new(requests), answered: Cell::new(false) })
+    }
+
+    /// One of the requests was answered, or never will be. Where that is true of all, it is taken back.
+    fn decide(self: Rc<Self>, answered: bool) {
+        self.undecided.set(self.undecided.get().saturating_sub(1));
+        self.answered.set(self.answered.get() || answered);
+        if self.undecided.get() == 0 && !self.answered.get() {
+            state().chores.undelivered.add(self);
+        }
+    }
+}
+
+impl Waiting {
+    fn new(client: u64) -> Rc<Self> {
+        Rc::new(Waiting {
+            client,
+            handle: Handle::none(),
+            ticket: Cell::new(None),
+            outcome: Cell::new(Outcome::Nil),
+            called: Cell::new(false),
+            answered: Cell::new(false),
+            handover: RefCell::new(None),
+        })
+    }
+
+    /// It has left the line, and this is its answer; where it is a hold that was made for it, with
+    /// what is needed to take that back.
+    pub fn conclude(self: Rc<Self>, outcome: Outcome, handover: Option<Rc<Handover>>) {
+        self.ticket.set(None);
+        self.outcome.set(outcome);
+        self.handover.replace(handover);
+        state().chores.concluded.add(self);
+    }
+
+    /// Has it answered, unless the server has let it go meanwhile.
+    fn call(&self) {
+        self.called.set(true);
+        self.handle.unblock();
+    }
+
+    /// Replies, when the server asks: what it was concluded with, or nil where the server has its own
+    /// reasons (CLIENT UNBLOCK).
+    pub fn answer(&self, ctx: &Ctx) {
+        if !self.called.get() {
+            self.abandon();
+            return ctx.reply_nil();
+        }
+        self.answered.set(true);
+        match self.outcome.get() {
+            Outcome::Granted(token) => ctx.reply_token(token),
+            Outcome::Nil => ctx.reply_nil(),
+            Outcome::Failed(error) => ctx.reply_error(&error.to_string()),
+        }
+    }
+
+    /// It waits no more, and will not be told anything.
+    pub fn abandon(&self) {
+        if let Some(ticket) = self.ticket.take() {
+            state().leave_line(ticket);
+        }
+    }
+
+    /// The server has forgotten it.
+    pub fn dismiss(&self) {
+        self.abandon();
+        if let Some(handover) = self.handover.take() {
+            handover.decide(self.answered.get());
+        }
+    }
+}
+
+/// Puts the client of the running command in line, unless it would wait for itself.
+///
+/// # Errors
+/// [`Error::Deadlock`], [`Error::MaxWaiters`].
+pub fn join(
+    ctx: &Ctx,
+    now: Micros,
+    (db, name): (i32, Str),
+    request: &Acquire,
+    block_ms: i64,
+) -> Result<Reply, Error> {
+    let client = ctx.client_id();
+    let waiting = Waiting::new(client);
+    let waiter = Waiter {
+        owner: request.owner.into(),
+        limit: request.limit,
+        ttl_ms: request.ttl_ms,
+        fence: request.fence,
+        meta: request.meta.map(Into::into),
+        session: request.session.then_some(client),
+        since: now,
+        until: (block_ms > 0).then(|| after_ms(now, block_ms)),
+        client: Rc::clone(&waiting),
+    };
+    let ticket = state().lines().borrow_mut().join(db, name.bytes(), waiter);
+    if let Err(error) = check(ctx, now, ticket) {
+        state().lines().borrow_mut().leave(ticket);
+        return Err(error);
+    }
+    waiting.ticket.set(Some(ticket));
+    blocked::block(ctx, name, waiting);
+    Ok(Reply::Sent)
+}
+
+/// Whether a request that has just joined may stay.
+fn check(ctx: &Ctx, now: Micros, ticket: Ticket) -> Result<(), Error> {
+    let state = state();
+    let lines = state.lines().borrow();
+    if DEADLOCK_DETECTION.get() {
+        let holds = |name: &[u8], tell: &mut dyn FnMut(&[u8], redis_lock_core::Limit)| {
+            let name = OwnedStr::new(name);
+            let Ok(key) = Key::peek(ctx, name.as_str()) else { return };
+            let live = key.lock().into_iter().flat_map(|lock| lock.live(now));
+            live.for_each(|hold| tell(hold.owner(), hold.limit()));
+        };
+        if let Some(locks) = lines.circle(ticket, holds) {
+            state.totals.deadlocks.add(1);
+            return Err(Error::Deadlock(locks));
+        }
+    }
+    let most = usize::try_from(MAX_WAITERS.get()).unwrap_or(usize::MAX);
+    if lines.len() > most {
+        return Err(Error::MaxWaiters);
+    }
+    Ok(())
+}
+
+/// One of this line who has waited too long is told nil; whether there was one.
+pub fn time_out(line: LineId, now: Micros) -> bool {
+    let waiter = state().lines().borrow_mut().time_out(line, now);
+    let Some(waiter) = waiter else { return false };
+    state().totals.wait_timeouts.add(1);
+    waiter.client.conclude(Outcome::Nil, None);
+    true
+}
+
+/// All requests of this owner leave a line, and are told nil.
+pub fn send_away_owner(line: LineId, owner: &[u8]) {
+    let waiters = state().lines().borrow_mut().leave_owner(line, owner);
+    waiters.into_iter().for_each(|waiter| waiter.client.conclude(Outcome::Nil, None));
+}
+
+/// How long somebody waited who has the lock now.
+pub fn count_wait(since: Micros, now: Micros) {
+    // Never negative.
+    state().totals.wait_ms_sum.add(ms_since(since, now) as u64);
+}
+
+/// At the end of a turn: all whose fate was decided are answered.
+pub fn answer_all() {
+    let concluded = state().chores.concluded.take();
+    concluded.iter().for_each(|waiting| waiting.call());
+}
