@@ -14,7 +14,7 @@ fn node() -> Server {
 }
 
 /// A node that serves all slots.
-fn whole_cluster() -> Server {
+pub fn whole_cluster() -> Server {
     let server = node();
     let mut client = server.connect();
     say_all(&mut client, &["CLUSTER ADDSLOTSRANGE 0 16383"]);
@@ -22,11 +22,11 @@ fn whole_cluster() -> Server {
     server
 }
 
-fn slot(client: &mut Client, key: &str) -> i64 {
+pub fn slot(client: &mut Client, key: &str) -> i64 {
     client.say(&format!("CLUSTER KEYSLOT {key}")).int()
 }
 
-fn node_id(client: &mut Client) -> String {
+pub fn node_id(client: &mut Client) -> String {
     client.say("CLUSTER MYID").text().into()
 }
 
@@ -94,7 +94,7 @@ fn a_slot_that_is_served_no_more_still_ends_its_locks() {
 }
 
 /// Two nodes that know each other; the first serves all slots.
-fn two_nodes() -> (Server, Server) {
+pub fn two_nodes() -> (Server, Server) {
     let (first, second) = (whole_cluster(), node());
     let (mut one, mut two) = (first.connect(), second.connect());
     // A node without slots must not claim the epoch of the one with all.

@@ -29,3 +29,4 @@ mod tokens;
 mod tour;
 mod traffic;
 mod view;
+mod waiting;
