@@ -4,10 +4,12 @@ use crate::keyspace::counts;
 use crate::support::Say;
 use redis_lock_harness::{eventually, Client, Reply, Server};
 
+mod circles;
 mod core_commands;
 mod leaving;
 mod order;
 mod owners;
+mod sessions;
 mod slots;
 mod terms;
 mod undelivered;
