@@ -5,11 +5,14 @@ use crate::support::Say;
 use redis_lock_harness::{eventually, Client, Reply, Server};
 
 mod circles;
+mod copies;
 mod core_commands;
 mod leaving;
 mod order;
 mod owners;
+mod pauses;
 mod sessions;
+mod shown;
 mod slots;
 mod terms;
 mod undelivered;
