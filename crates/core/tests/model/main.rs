@@ -213,8 +213,15 @@ fn putting_a_hold_again_keeps_its_age_and_takes_its_new_limit() {
 #[test]
 fn the_same_owner_again_gets_the_same_token_and_the_later_deadline() {
     let mut lock = Lock::default();
-    let grant =
-        |now, ttl_ms, meta| Grant { owner: b"o", limit: Limit::EXCLUSIVE, now, ttl_ms, token: 7, meta, session: None };
+    let grant = |now, ttl_ms, meta| Grant {
+        owner: b"o",
+        limit: Limit::EXCLUSIVE,
+        now,
+        ttl_ms,
+        token: 7,
+        meta,
+        session: None,
+    };
     assert_eq!(lock.grant(&grant(0, 10, Some(&b"why"[..]))), Granted::New);
     let Granted::Again(renewal) = lock.grant(&grant(5_000, 1, None)) else { panic!("one hold an owner") };
     assert!(!renewal.any(), "an earlier deadline, the same token and no META change nothing");
@@ -229,7 +236,8 @@ fn the_same_owner_again_gets_the_same_token_and_the_later_deadline() {
 #[test]
 fn a_first_grant_makes_the_hold_that_its_terms_say() {
     for meta in [None, Some(&b""[..]), Some(b"why")] {
-        let grant = Grant { owner: b"o", limit: Limit::SHARED, now: 5, ttl_ms: 10, token: 7, meta, session: None };
+        let grant =
+            Grant { owner: b"o", limit: Limit::SHARED, now: 5, ttl_ms: 10, token: 7, meta, session: None };
         let mut granted = Lock::default();
         assert_eq!(granted.grant(&grant), Granted::New);
         let mut put = Lock::default();

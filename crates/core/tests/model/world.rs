@@ -266,7 +266,10 @@ impl World {
     fn compare_owners(&self, lock: &Lock, expected: &[NaiveHold]) {
         for hold in expected {
             assert_eq!(lock.get(&hold.owner).map(naive).as_ref(), Some(hold));
-            assert_eq!(standing(Some(lock), false, &hold.owner, limit(hold.limit)), Standing::Own(hold.token));
+            assert_eq!(
+                standing(Some(lock), false, &hold.owner, limit(hold.limit)),
+                Standing::Own(hold.token)
+            );
             let other = if hold.limit == Some(7) { None } else { Some(7) };
             assert_eq!(standing(Some(lock), false, &hold.owner, limit(other)), Standing::OtherLimit);
         }
