@@ -2,10 +2,10 @@
 
 use crate::contender::{Contender, Way};
 use crate::contest::percentile;
-use crate::crowd::{allow_connections, Crowd};
+use crate::crowd::Crowd;
 use crate::size::Size;
 use crate::table::{Row, Table};
-use redis_lock_harness::Server;
+use redis_lock_harness::{allow_connections, Server};
 use std::time::{Duration, Instant};
 
 const CLIENTS: usize = 64;

@@ -5,7 +5,6 @@ use crate::contender::{Contender, Next};
 use redis_lock_harness::Server;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::Timespec;
-use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::{ErrorKind, Read, Write};
@@ -17,13 +16,6 @@ use std::time::{Duration, Instant};
 /// No reply and no hold takes longer.
 const BOUND: Duration = Duration::from_secs(30);
 const EVENTS: usize = 1_024;
-
-/// Lets this process, and the servers that it starts, have as many connections as the system allows.
-pub fn allow_connections() {
-    let limit = getrlimit(Resource::Nofile);
-    // Where that is refused, the connections fail with a message that says so.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-}
 
 /// Clients of one server that all want the same.
 pub struct Crowd {

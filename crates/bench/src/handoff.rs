@@ -2,11 +2,11 @@
 
 use crate::contender::{Contender, Way};
 use crate::contest::median;
-use crate::crowd::{allow_connections, Crowd};
+use crate::crowd::Crowd;
 use crate::info::{cpu_micros, settled_memory};
 use crate::size::Size;
 use crate::table::{grouped, Row, Table};
-use redis_lock_harness::{eventually, Client, Server};
+use redis_lock_harness::{allow_connections, eventually, Client, Server};
 use std::time::{Duration, Instant};
 
 /// What a hand-off with the long line may cost the server, against the short one.
