@@ -75,8 +75,8 @@ fn work(ctx: &Ctx, now: Micros) -> Option<Micros> {
         return None;
     }
     let done = all_left
-        && sessions::end_closed(ctx, now)
         && take_back_undelivered(ctx, now)
+        && sessions::end_closed(ctx, now)
         && reclaim(ctx, now)
         && serve_lines(ctx, now)
         && state.chores.changes.is_empty();

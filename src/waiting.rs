@@ -106,7 +106,7 @@ impl Waiting {
     /// reasons (CLIENT UNBLOCK).
     pub fn answer(&self, ctx: &Ctx) {
         if !self.called.get() {
-            self.abandon();
+            self.dismiss();
             return ctx.reply_nil();
         }
         self.answered.set(true);
@@ -117,16 +117,11 @@ impl Waiting {
         }
     }
 
-    /// It waits no more, and will not be told anything.
-    pub fn abandon(&self) {
+    /// The server has let it go: it waits no more, and will not be told anything that it was not told.
+    pub fn dismiss(&self) {
         if let Some(ticket) = self.ticket.take() {
             state().leave_line(ticket);
         }
-    }
-
-    /// The server has forgotten it.
-    pub fn dismiss(&self) {
-        self.abandon();
         if let Some(handover) = self.handover.take() {
             handover.decide(self.answered.get());
         }

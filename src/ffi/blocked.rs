@@ -92,7 +92,7 @@ unsafe extern "C" fn on_disconnect(ctx: *mut raw::RedisModuleCtx, _: *mut raw::R
     // SAFETY: as in `on_timeout`.
     let ctx = unsafe { Ctx::from_raw(ctx) };
     if let Some(waiting) = waiting_of(&ctx) {
-        guard((), || waiting.abandon());
+        guard((), || waiting.dismiss());
     }
 }
 

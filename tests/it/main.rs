@@ -6,6 +6,7 @@ mod bystanders;
 mod cluster;
 mod config;
 mod crash;
+mod crowd;
 mod damage;
 mod docs;
 mod errors;

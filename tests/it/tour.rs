@@ -1,56 +1,91 @@
 //! The README's tour as a reader types it: each command through redis-cli, its output compared with the page.
 //!
 //! In a block marked `console`, a line with the prompt is a command, and the lines up to the next prompt are what
-//! it prints. Both are compared word by word. Two kinds of number differ from run to run:
+//! it prints. Both are compared word by word. A block marked `console 2` is a second terminal: what is typed there
+//! waits, and what it prints stands in the next such block. Three kinds of number differ from run to run:
 //!
 //! - A **token** is any integer above 10^15. One on the page stands for one of the run, wherever it appears (in
 //!   commands too), and a higher one on the page for a higher one of the run.
-//! - A **time** is the reply of LOCK.TTL and the number after `"ttl-ms"` or `"held-ms"`. What is left of a ttl is
-//!   above 0 and at most the page's number, rounded up to whole ten seconds. What was held is at most a minute.
+//! - A **time** is the reply of LOCK.TTL and the number after `"ttl-ms"`, `"held-ms"` or `"waiting-ms"`. What is left
+//!   of a ttl is above 0 and at most the ttl that the page's number is left of, a whole number of half minutes. What has
+//!   passed is at most a minute.
+//! - A **client** is the number after `"client"`.
+//!
+//! How long a command took, as redis-cli prints it, is not compared.
 
-use redis_lock_harness::{server_binary, Server};
+use redis_lock_harness::{eventually, server_binary, Server};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 const README: &str = include_str!("../../README.md");
 const PROMPT: &str = "127.0.0.1:6379> ";
 const LOWEST_TOKEN: u64 = 1_000_000_000_000_000;
 const LONGEST_HELD_MS: u64 = 60_000;
-const TTL_STEP_MS: u64 = 10_000;
+const TTL_STEP_MS: u64 = 30_000;
+const BOUND: Duration = Duration::from_secs(20);
 
 #[test]
 fn the_tour_prints_what_the_readme_shows() {
     let server = Server::start();
     let cli = redis_cli();
     let mut tokens = Tokens::default();
+    let mut waiting: Option<(String, Child)> = None;
     let steps = steps(README);
-    assert!(!steps.is_empty(), "the README has a tour");
-    for step in steps {
-        let printed = print(&cli, server.socket(), &tokens.typed(&step.command));
+    assert!(steps.iter().any(|step| step.terminal == 2), "the README has a tour, with two terminals");
+    for mut step in steps {
+        let printed = match (step.terminal, step.command.is_empty()) {
+            (1, _) => printed(typed(&cli, server.socket(), &tokens.typed(&step.command))),
+            (_, false) => {
+                let child = typed(&cli, server.socket(), &tokens.typed(&step.command));
+                eventually(BOUND, || server.info_u64("lock", "lock_waiting") == 1);
+                waiting = Some((step.command, child));
+                continue;
+            }
+            (_, true) => {
+                let (command, child) = waiting.take().expect("somebody waits in the second terminal");
+                step.command = command;
+                printed(child)
+            }
+        };
         if let Err(difference) = compare(&step, &printed, &mut tokens) {
             panic!("{}\n{difference}\n--- README\n{}\n--- now\n{printed}", step.command, step.output);
         }
     }
+    assert!(waiting.is_none(), "the second terminal never printed anything");
 }
 
-/// A command of the tour and what the page says that it prints.
+/// A command of the tour and what the page says that it prints; without a command, what an earlier one of
+/// the second terminal prints.
 #[derive(Debug, Default)]
 struct Step {
+    terminal: u8,
     command: String,
     output: String,
 }
 
 fn steps(page: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
-    let mut in_tour = false;
+    let mut terminal = 0;
+    let mut begins = false;
     for line in page.lines() {
         if line.starts_with("```") {
-            in_tour = line == "```console";
-        } else if let Some(command) = line.strip_prefix(PROMPT).filter(|_| in_tour) {
-            steps.push(Step { command: command.into(), output: String::new() });
-        } else if in_tour {
+            terminal = match line {
+                "```console" => 1,
+                "```console 2" => 2,
+                _ => 0,
+            };
+            begins = true;
+        } else if let Some(command) = line.strip_prefix(PROMPT).filter(|_| terminal > 0) {
+            steps.push(Step { terminal, command: command.into(), output: String::new() });
+            begins = false;
+        } else if terminal > 0 {
+            if terminal == 2 && begins {
+                steps.push(Step { terminal, ..Step::default() });
+                begins = false;
+            }
             let step = steps.last_mut().expect("a block begins with a prompt");
             step.output += line;
             step.output.push('\n');
@@ -72,8 +107,8 @@ fn redis_cli() -> PathBuf {
         .expect("redis-cli or valkey-cli is installed (Debian: redis-tools)")
 }
 
-/// What redis-cli prints for one typed line; --no-raw is what a terminal gets.
-fn print(cli: &Path, socket: &Path, line: &str) -> String {
+/// redis-cli with one line typed into it; --no-raw is what a terminal gets.
+fn typed(cli: &Path, socket: &Path, line: &str) -> Child {
     let mut child = Command::new(cli)
         .arg("--no-raw")
         .arg("-s")
@@ -84,7 +119,11 @@ fn print(cli: &Path, socket: &Path, line: &str) -> String {
         .expect("redis-cli starts");
     let mut typed = child.stdin.take().expect("its input is a pipe");
     writeln!(typed, "{line}").expect("redis-cli reads its input");
-    drop(typed);
+    child
+}
+
+/// What it prints until it ends.
+fn printed(child: Child) -> String {
     let output = child.wait_with_output().expect("redis-cli ends");
     String::from_utf8(output.stdout).expect("it prints text")
 }
@@ -114,8 +153,8 @@ fn token(word: &str) -> Option<u64> {
 }
 
 fn compare(step: &Step, printed: &str, tokens: &mut Tokens) -> Result<(), String> {
-    let page: Vec<&str> = step.output.split_whitespace().collect();
-    let run: Vec<&str> = printed.split_whitespace().collect();
+    let page: Vec<&str> = step.output.split_whitespace().filter(|word| !is_elapsed(word)).collect();
+    let run: Vec<&str> = printed.split_whitespace().filter(|word| !is_elapsed(word)).collect();
     if page.is_empty() || page.len() != run.len() {
         return Err(format!("{} words in the README, {} now", page.len(), run.len()));
     }
@@ -131,6 +170,12 @@ fn compare(step: &Step, printed: &str, tokens: &mut Tokens) -> Result<(), String
     Ok(())
 }
 
+/// `(6.31s)`: redis-cli says how long a command took, if it took half a second.
+fn is_elapsed(word: &str) -> bool {
+    let seconds = word.strip_prefix('(').and_then(|word| word.strip_suffix("s)"));
+    seconds.is_some_and(|seconds| seconds.parse::<f64>().is_ok())
+}
+
 /// Whether a word of the page and one of the run say the same; `name` tells what a number there is.
 fn same(name: &str, page: &str, run: &str, tokens: &mut Tokens) -> bool {
     if page == run && token(page).is_none() {
@@ -144,7 +189,8 @@ fn same(name: &str, page: &str, run: &str, tokens: &mut Tokens) -> bool {
     };
     match name {
         "LOCK.TTL" | "\"ttl-ms\"" => 0 < run && run <= page.next_multiple_of(TTL_STEP_MS),
-        "\"held-ms\"" => run <= LONGEST_HELD_MS,
+        "\"held-ms\"" | "\"waiting-ms\"" => run <= LONGEST_HELD_MS,
+        "\"client\"" => run > 0,
         _ => false,
     }
 }
@@ -153,7 +199,7 @@ fn same(name: &str, page: &str, run: &str, tokens: &mut Tokens) -> bool {
 #[test]
 fn a_different_output_is_noticed() {
     let told_apart = |command: &str, output: &str, printed: &str| {
-        let step = Step { command: command.into(), output: output.into() };
+        let step = Step { terminal: 1, command: command.into(), output: output.into() };
         compare(&step, printed, &mut Tokens::default()).is_err()
     };
     let first = "(integer) 1763926522000001";

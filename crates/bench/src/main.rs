@@ -1,7 +1,7 @@
 //! What a lock costs, side by side with what people use instead.
 //!
 //! ```text
-//! make bench                                                      everything, in under three minutes
+//! make bench                                                      everything, in under four minutes
 //! cargo run --release --package redis-lock-bench -- memory        one measurement (several may be named)
 //! cargo run --release --package redis-lock-bench -- --quick       seconds: shows that it runs, not what it costs
 //! ```
@@ -36,11 +36,23 @@
 //! client. The deadline is counted from before the acquire was sent, so the figure is never too
 //! small.
 //!
+//! **Hand-off**: clients that all wait in line for one lock, and stand at its end again once they had
+//! it; or, to compare, pass round a token in a list with BLPOP and RPUSH. One thread plays all of
+//! them (`crowd.rs`), for every contestant in the same way. Wall time is from one hand-off to the
+//! next: two commands and two replies.
+//!
+//! **Contention**: the same with 64 clients that hold for a while, against polling with
+//! `SET NX PX`. A wait counts from the first command that was sent for it.
+//!
 //! A bound that a figure does not keep is marked `MISSED`; the exit status is 0 all the same, since
 //! a busy machine can be the reason.
 
+mod contender;
+mod contention;
 mod contest;
 mod cpus;
+mod crowd;
+mod handoff;
 mod info;
 mod kinds;
 mod memory;
@@ -58,11 +70,13 @@ use table::Table;
 
 type Measurement = fn(&Size) -> Vec<Table>;
 
-const MEASUREMENTS: [(&str, Measurement); 4] = [
+const MEASUREMENTS: [(&str, Measurement); 6] = [
     ("pairs", pairs::measure),
     ("kinds", kinds::measure),
     ("memory", memory::measure),
     ("million", million::measure),
+    ("handoff", handoff::measure),
+    ("contention", contention::measure),
 ];
 
 fn main() -> ExitCode {
@@ -71,7 +85,9 @@ fn main() -> ExitCode {
         arguments.iter().map(String::as_str).partition(|argument| argument.starts_with('-'));
     let known = |name: &&str| MEASUREMENTS.iter().any(|(measurement, _)| measurement == name);
     if !flags.iter().all(|flag| *flag == "--quick") || !names.iter().all(known) {
-        eprintln!("usage: redis-lock-bench [--quick] [pairs] [kinds] [memory] [million]");
+        eprintln!(
+            "usage: redis-lock-bench [--quick] [pairs] [kinds] [memory] [million] [handoff] [contention]"
+        );
         return ExitCode::from(2);
     }
     run(&if flags.is_empty() { Size::FULL } else { Size::QUICK }, &names);

@@ -1,5 +1,7 @@
 //! How much is measured.
 
+use std::time::Duration;
+
 /// The counts of a run.
 pub struct Size {
     /// Rounds of each contestant, one more to warm up not counted.
@@ -16,6 +18,14 @@ pub struct Size {
     pub beside: usize,
     /// Locks whose end is timed.
     pub expiring: usize,
+    /// Clients in a short line and in a long one.
+    pub waiters: [usize; 2],
+    /// Hand-offs in a round.
+    pub handoffs: usize,
+    /// How long clients are left alone, for the server to shrink their buffers, and to see what they cost.
+    pub rest: Duration,
+    /// How long each way of locking is fought over.
+    pub contention: Duration,
 }
 
 impl Size {
@@ -27,6 +37,10 @@ impl Size {
         held: 1_000_000,
         beside: 40_000,
         expiring: 1_000,
+        waiters: [300, 3_000],
+        handoffs: 6_000,
+        rest: Duration::from_secs(4),
+        contention: Duration::from_secs(3),
     };
 
     pub const QUICK: Size = Size {
@@ -37,5 +51,9 @@ impl Size {
         held: 20_000,
         beside: 2_000,
         expiring: 100,
+        waiters: [20, 200],
+        handoffs: 200,
+        rest: Duration::from_millis(200),
+        contention: Duration::from_millis(300),
     };
 }

@@ -22,6 +22,11 @@ fn every_measurement_prints_its_figures() {
         "lock, owner of 36 bytes  ",
         "acquire + release, 1,000 names, 20,000 held  ",
         "max, 20,000 others held  ",
+        "LOCK.RELEASE + LOCK.ACQUIRE BLOCK, wall, 200 clients  ",
+        "RPUSH + BLPOP, server CPU, 20 clients  ",
+        "LOCK.ACQUIRE … BLOCK 0: bytes a waiter  ",
+        "LOCK.ACQUIRE BLOCK: p99 wait, ms  ",
+        "SET NX PX, sleep 100 ms: acquires a second  ",
     ] {
         let line =
             text.lines().find(|line| line.contains(row)).unwrap_or_else(|| panic!("no {row:?} in {text}"));
@@ -29,7 +34,7 @@ fn every_measurement_prints_its_figures() {
         let figure: f64 = figure.and_then(|figure| figure.parse().ok()).unwrap_or(0.0);
         assert!(figure > 0.0 && figure.is_finite(), "{line}");
     }
-    assert!(text.contains(" of 11 bounds kept"), "{text}");
+    assert!(text.contains(" of 17 bounds kept"), "{text}");
 }
 
 #[test]

@@ -3,12 +3,14 @@
 //! A node of the wait-for graph is an owner. One with a waiting request waits for the owner of
 //! each hold, and of each request ahead in line, on that key, where one of the two has limit 1.
 //! Where both tolerate others, one may leave before the other: no edge, so that no alarm is false.
-//! Nor does anyone wait for itself.
+//! Nor does anyone wait for itself. Of an owner's requests in one line only the first counts: the
+//! others are answered with it.
 //!
-//! The search goes from the request that has just joined, breadth first, so it finds a circle with
-//! the fewest owners. Each hold and each request is looked at twice at most (once for requests with
-//! limit 1, once for the others), and of the requests ahead only those whose owner waits in another
-//! line too: the others lead nowhere that the line itself does not.
+//! The search goes from the request that has just joined, breadth first. It looks at each hold twice
+//! at most (once for requests with limit 1, once for the others), and of the requests ahead only at
+//! those whose owner waits in another line too: the others lead nowhere that the line does not. A
+//! request that tolerates others waits for the last one ahead of it that does not, and over that
+//! for all before.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -19,10 +21,10 @@ use crate::{Bytes, Limit};
 /// How much of a line has been followed already.
 #[derive(Clone, Copy, Default)]
 struct Followed {
-    /// Requests below this, whatever their limit; 0: not even the holds.
-    all: Seq,
-    /// Requests with limit 1 below this.
-    exclusive: Seq,
+    /// Requests below this, and all holds where it is not 0.
+    requests: Seq,
+    /// Holds with limit 1.
+    exclusive_holds: bool,
 }
 
 struct Search<'a, T, H> {
@@ -85,22 +87,21 @@ impl<'a, T, H: Holds> Search<'a, T, H> {
     fn follow(&mut self, owner: &Bytes, ticket: Ticket) -> Option<LineId> {
         let line = self.lines.lines.get(&ticket.line)?;
         let exclusive = line.get(ticket.seq)?.limit == Limit::EXCLUSIVE;
+        let last_exclusive = || line.exclusive.range(..ticket.seq).next_back();
+        let up_to = if exclusive { ticket.seq } else { last_exclusive().map_or(0, |&seq| seq + 1) };
         let followed = self.followed.entry(ticket.line).or_default();
-        let from = if exclusive { followed.all } else { followed.all.max(followed.exclusive) };
-        let up_to = ticket.seq;
-        if exclusive {
-            followed.all = from.max(up_to);
-        }
-        followed.exclusive = followed.exclusive.max(up_to);
+        let from = followed.requests;
+        // No request has number 0.
+        let all_holds = up_to > 0 && from == 0;
+        let some_holds = from == 0 && !std::mem::replace(&mut followed.exclusive_holds, true);
+        followed.requests = from.max(up_to);
 
-        let waits_for = |other: Limit| exclusive || other == Limit::EXCLUSIVE;
         let mut found: Vec<Bytes> = Vec::new();
         let mut closed = false;
-        // No request has number 0: only holds come before the first.
-        if from == 0 {
+        if all_holds || some_holds {
             let (asker, database) = (self.asker, self.database);
             (self.holds)(line.name.as_slice(), &mut |holder, limit| {
-                if waits_for(limit) && holder != owner.as_slice() {
+                if (all_holds || limit == Limit::EXCLUSIVE) && holder != owner.as_slice() {
                     closed |= holder == asker;
                     if database.tickets(holder).is_some() {
                         found.push(holder.into());
@@ -108,9 +109,8 @@ impl<'a, T, H: Holds> Search<'a, T, H> {
                 }
             });
         }
-        for &seq in line.crossing.range(from.min(up_to)..up_to) {
-            let Some(other) = line.get(seq) else { continue };
-            if waits_for(other.limit) && other.owner != *owner {
+        for other in line.crossing.range(from.min(up_to)..up_to).filter_map(|&seq| line.get(seq)) {
+            if other.owner != *owner {
                 closed |= other.owner.as_slice() == self.asker;
                 found.push(other.owner.clone());
             }

@@ -54,7 +54,9 @@ pub(crate) struct Line<T> {
     pub name: Bytes,
     queue: BTreeMap<Seq, Waiter<T>>,
     limits: BTreeSet<(Micros, Seq)>,
-    /// Those whose owner waits in another line too: only they lead the circle search elsewhere.
+    /// The requests with limit 1, and those whose owner waits in another line too; of each owner's
+    /// requests in this line only the first, with which the others are answered. For the circle search.
+    pub exclusive: BTreeSet<Seq>,
     pub crossing: BTreeSet<Seq>,
     /// Whether the lock may be another one than the line was last judged against.
     pub anew: bool,
@@ -67,6 +69,7 @@ impl<T> Line<T> {
             name: name.into(),
             queue: BTreeMap::new(),
             limits: BTreeSet::new(),
+            exclusive: BTreeSet::new(),
             crossing: BTreeSet::new(),
             anew: false,
         }
@@ -105,7 +108,20 @@ impl<T> Line<T> {
         if let Some(until) = waiter.until {
             self.limits.remove(&(until, seq));
         }
+        self.exclusive.remove(&seq);
         self.crossing.remove(&seq);
         Some(waiter)
+    }
+
+    /// This request is the first of its owner here, who waits in another line too or not.
+    pub fn lead(&mut self, seq: Seq, crossing: bool) {
+        if self.queue.get(&seq).is_some_and(|waiter| waiter.limit == Limit::EXCLUSIVE) {
+            self.exclusive.insert(seq);
+        }
+        if crossing {
+            self.crossing.insert(seq);
+        } else {
+            self.crossing.remove(&seq);
+        }
     }
 }

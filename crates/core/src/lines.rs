@@ -101,8 +101,9 @@ impl<T> Lines<T> {
         let line = self.find(db, name).unwrap_or_else(|| self.open(db, name));
         self.last += 1;
         let ticket = Ticket { line, seq: self.last };
-        self.remember_owner(db, ticket, &waiter.owner);
+        let owner = waiter.owner.clone();
         self.change(line, |line| line.push(ticket.seq, waiter));
+        self.remember_owner(db, ticket, owner);
         self.waiting += 1;
         ticket
     }
@@ -280,39 +281,45 @@ impl<T> Lines<T> {
         }
     }
 
-    fn remember_owner(&mut self, db: i32, ticket: Ticket, owner: &Bytes) {
-        let tickets = self.databases.entry(db).or_default().owners.entry(owner.clone()).or_default();
+    fn remember_owner(&mut self, db: i32, ticket: Ticket, owner: Bytes) {
+        let tickets = self.databases.entry(db).or_default().owners.entry(owner).or_default();
         let crossed = crosses(tickets);
+        let other = tickets.first().copied();
         tickets.insert(ticket);
-        if !crosses(tickets) {
-            return;
-        }
-        // The others were marked before, or are to be marked now.
-        let first = if crossed { ticket } else { Ticket { line: LineId(0), seq: 0 } };
-        let last = if crossed { ticket } else { Ticket { line: LineId(u64::MAX), seq: Seq::MAX } };
-        for ticket in tickets.range(first..=last) {
-            if let Some(line) = self.lines.get_mut(&ticket.line) {
-                line.crossing.insert(ticket.seq);
-            }
+        let crossing = crosses(tickets);
+        let first = first_in(tickets, ticket.line);
+        self.lead(first, crossing);
+        if crossing && !crossed {
+            self.lead(other, true);
         }
     }
 
     fn forget_owner(&mut self, db: i32, ticket: Ticket, owner: &[u8]) {
         let Some(database) = self.databases.get_mut(&db) else { return };
         let Some(tickets) = database.owners.get_mut(owner) else { return };
-        let crossed = crosses(tickets);
         tickets.remove(&ticket);
-        if crossed && !crosses(tickets) {
-            for ticket in tickets.iter() {
-                if let Some(line) = self.lines.get_mut(&ticket.line) {
-                    line.crossing.remove(&ticket.seq);
-                }
-            }
-        }
+        let crossing = crosses(tickets);
+        let next = first_in(tickets, ticket.line);
+        let other = tickets.first().copied().filter(|_| !crossing);
         if tickets.is_empty() {
             database.owners.remove(owner);
         }
+        self.lead(next, crossing);
+        self.lead(other, false);
     }
+
+    /// This ticket is the first of its owner in its line.
+    fn lead(&mut self, ticket: Option<Ticket>, crossing: bool) {
+        let Some(ticket) = ticket else { return };
+        if let Some(line) = self.lines.get_mut(&ticket.line) {
+            line.lead(ticket.seq, crossing);
+        }
+    }
+}
+
+/// The first of these in a line.
+fn first_in(tickets: &BTreeSet<Ticket>, line: LineId) -> Option<Ticket> {
+    tickets.range(Ticket { line, seq: 0 }..=Ticket { line, seq: Seq::MAX }).next().copied()
 }
 
 /// Whether these are in more than one line.

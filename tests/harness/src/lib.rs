@@ -21,5 +21,6 @@ mod server;
 pub use builder::{module_path, server_binary, Builder};
 pub use client::Client;
 pub use poll::{eventually, Condition};
+pub use process::allow_connections;
 pub use reply::Reply;
 pub use server::Server;

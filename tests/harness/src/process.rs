@@ -60,3 +60,15 @@ impl Process {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Lets this process, and the servers that it starts, have as many connections as the system allows.
+pub fn allow_connections() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls are given one rlimit.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        }
+    }
+}
