@@ -41,7 +41,10 @@ pub fn arrive(ctx: &Ctx, name: Str, from: Origin) {
             }
         }
         // It was counted as removed when it left the other key.
-        Origin::OtherKey => state.take_back_departure(value),
+        Origin::OtherKey => {
+            state.take_back_departure(value);
+            state.chores.note_move(key.db(), name.bytes());
+        }
     }
 }
 
@@ -85,6 +88,10 @@ pub fn swap(first: i32, second: i32) {
             value.renumber(second);
         } else if value.db() == second {
             value.renumber(first);
+        }
+        if state().chores.any_open() && value.lock().holds().any(|hold| hold.untold) {
+            let (db, name) = value.home();
+            state().chores.note_move(db, name.as_slice());
         }
     }
     [first, second].into_iter().for_each(|db| state().note_change(Change::Database(Some(db))));

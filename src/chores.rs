@@ -61,6 +61,10 @@ pub struct Chores {
     pub closed: List<u64>,
     /// Keys whose lines are to be judged anew.
     pub changes: List<Change>,
+    /// How many grants are open: nobody knows yet whether their clients were told.
+    open: Cell<usize>,
+    /// Where locks went that were renamed or moved meanwhile: database and key.
+    moved: RefCell<Vec<(i32, Bytes)>>,
     asleep: Cell<bool>,
 }
 
@@ -71,9 +75,39 @@ impl Chores {
         !(self.undelivered.is_empty() && self.closed.is_empty() && self.changes.is_empty())
     }
 
+    /// A grant was made whose client is yet to be told.
+    pub fn handed_over(&self) {
+        self.open.set(self.open.get() + 1);
+    }
+
+    /// Its client was told, or never will be.
+    pub fn decided(&self) {
+        self.open.set(self.open.get().saturating_sub(1));
+    }
+
+    /// Whether any is open.
+    pub fn any_open(&self) -> bool {
+        self.open.get() > 0
+    }
+
+    /// A lock was renamed or moved, and is here now.
+    pub fn note_move(&self, db: i32, name: &[u8]) {
+        if self.any_open() {
+            self.moved.borrow_mut().push((db, name.into()));
+        }
+    }
+
+    /// Where locks went since the first of the grants that are still open.
+    pub fn moves(&self) -> Vec<(i32, Bytes)> {
+        self.moved.borrow().clone()
+    }
+
     /// The end of the turn is over. Older servers run commands after it, before they sleep: what
     /// comes up then must wake them.
     pub fn fall_asleep(&self) {
+        if !self.any_open() && self.undelivered.is_empty() {
+            self.moved.borrow_mut().clear();
+        }
         self.asleep.set(true);
     }
 

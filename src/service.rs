@@ -45,6 +45,7 @@ pub fn leave_late(subject: &Subject) {
 
 /// Gives the lock to all whose turn it is: from the front up to the first that does not fit. Nothing
 /// in it may be past its deadline.
+#[cold]
 pub fn serve(subject: &mut Subject) {
     let Some(line) = subject.line() else { return };
     if state().check_cooldown(subject.now()).is_err() {

@@ -78,6 +78,10 @@ pub enum Loading {
     Aof,
 }
 
+/// No event tells when the server takes writes again that it has refused, or when the cooldown is over;
+/// so often lines are tried again, in microseconds.
+const REFUSED_POLL: Micros = 50_000;
+
 /// The state of the server's one module instance.
 pub struct State {
     epoch: Micros,
@@ -379,22 +383,20 @@ impl State {
         self.lines.borrow().next_unserved()
     }
 
-    /// A line that wants to be served can't be now: that is tried again later.
+    /// A line can't be served now: that is tried again soon.
     pub fn put_off(&self, line: LineId) {
-        let mut lines = self.lines.borrow_mut();
-        if lines.wants_service(line) {
-            lines.put_off(line);
+        self.lines.borrow_mut().put_off(line);
+        if self.ask_again.get().is_none() {
+            self.ask_again.set(Some(self.now() + REFUSED_POLL));
         }
     }
 
-    /// When lines that were put off are to be tried again.
-    pub fn set_ask_again(&self, at: Option<Micros>) {
-        self.ask_again.set(at);
-    }
-
-    /// Whether that moment has come.
-    pub fn is_time_to_ask_again(&self, now: Micros) -> bool {
-        self.ask_again.get().is_some_and(|at| at <= now)
+    /// Once that moment has come, all lines that were put off want to be served again.
+    pub fn ask_again(&self, now: Micros) {
+        if self.ask_again.get().is_some_and(|at| at <= now) {
+            self.ask_again.set(None);
+            self.lines.borrow_mut().ask_again();
+        }
     }
 
     /// The next moment at which somebody has waited too long.

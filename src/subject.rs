@@ -78,7 +78,7 @@ pub struct Subject<'c> {
     line: Option<LineId>,
     /// What went, and was not replicated yet.
     gone: SmallVec<[Gone; 1]>,
-    events: SmallVec<[Event; 8]>,
+    events: SmallVec<[Event; 4]>,
     touched: bool,
     deleted: bool,
     /// Whether this server decided, or carries out what another one did.
@@ -289,6 +289,7 @@ impl<'c> Subject<'c> {
     }
 
     /// Takes this owner's hold out of the index of sessions; whether it was in there.
+    #[cold]
     fn unbind(&self, owner: &[u8]) -> bool {
         let Some(value) = self.key.value() else { return false };
         match value.lock().get(owner).filter(|hold| !hold.sessions().is_empty()) {
@@ -298,6 +299,7 @@ impl<'c> Subject<'c> {
         true
     }
 
+    #[cold]
     fn bind(&self, owner: &[u8]) {
         let Some(value) = self.key.value() else { return };
         if let Some(hold) = value.lock().get(owner) {

@@ -2,7 +2,7 @@
 //! the timer is set for the rest.
 
 use redis_lock_core::time::Micros;
-use redis_lock_core::{Error, Hold, LineId};
+use redis_lock_core::{Error, LineId};
 
 use crate::ffi::context::Ctx;
 use crate::ffi::value::ValueRef;
@@ -10,7 +10,7 @@ use crate::ffi::{datatype, replicate};
 use crate::service;
 use crate::sessions;
 use crate::state::state;
-use crate::subject::{End, Subject};
+use crate::subject::Subject;
 use crate::waiting::{self, Outcome};
 
 /// So long at a time, in microseconds: clients wait meanwhile.
@@ -22,9 +22,6 @@ const HOLDS: usize = 128;
 /// While the server pauses writes no event tells when it ends; so often it is asked, in
 /// microseconds.
 const PAUSE_POLL: Micros = 20_000;
-
-/// Nor does one tell when it takes writes again that it has refused.
-const REFUSED_POLL: Micros = 50_000;
 
 /// Whether what began then has had its time.
 pub fn is_over(began: Micros, now: Micros) -> bool {
@@ -111,13 +108,11 @@ fn take_back_undelivered(ctx: &Ctx, began: Micros) -> bool {
             return false;
         }
         let Some(handover) = state.chores.undelivered.pop() else { break };
-        let (db, name) = &handover.place;
-        let untold = |hold: &Hold| hold.untold && hold.token == handover.token;
-        service::change_outside_command(ctx, (*db, name), now, |subject| {
-            if subject.hold(handover.owner.as_slice()).is_some_and(untold) {
-                subject.remove(handover.owner.as_slice(), End::Released);
-            }
-        });
+        let mut places = vec![handover.place.clone()];
+        places.extend(state.chores.moves());
+        for (db, name) in &places {
+            service::change_outside_command(ctx, (*db, name), now, |subject| handover.take_back(subject));
+        }
     }
     true
 }
@@ -155,20 +150,17 @@ fn reclaim_one(ctx: &Ctx, entry: ValueRef, now: Micros) {
 /// Serves the lines whose lock was changed by others than a LOCK command, or whose first has left.
 fn serve_lines(ctx: &Ctx, began: Micros) -> bool {
     let state = state();
-    if state.is_time_to_ask_again(began) {
-        state.lines().borrow_mut().ask_again();
-    }
+    state.ask_again(began);
     while let Some(line) = state.next_unserved() {
         let now = state.now();
         if is_over(began, now) {
             return false;
         }
         serve_one(ctx, line, now);
-        // If it still wants to be, the server did not let it be served.
-        state.put_off(line);
+        if state.wants_service(line) {
+            state.put_off(line);
+        }
     }
-    let refused = state.lines().borrow().has_put_off();
-    state.set_ask_again(refused.then(|| state.now() + REFUSED_POLL));
     true
 }
 

@@ -19,6 +19,7 @@ use crate::ffi::blocked::{self, Handle};
 use crate::ffi::context::Ctx;
 use crate::ffi::key::Key;
 use crate::state::state;
+use crate::subject::{End, Subject};
 
 /// What a client that waited is told.
 #[derive(Clone, Copy)]
@@ -47,28 +48,39 @@ pub struct Waiting {
 
 /// A hold that was given to one who waited, as long as it is open whether anybody was told.
 pub struct Handover {
-    /// Where it was: database and key.
+    /// Where it was given: database and key. It may have been renamed or moved since.
     pub place: (i32, Bytes),
-    /// Whose it is.
-    pub owner: Bytes,
-    /// Its token when it was given.
-    pub token: u64,
-    /// How many requests it answers.
-    pub undecided: Cell<usize>,
+    owner: Bytes,
+    token: u64,
+    /// How many of the requests that it answers are neither answered nor given up.
+    undecided: Cell<usize>,
     answered: Cell<bool>,
 }
 
 impl Handover {
     /// One that answers so many requests.
     pub fn new(place: (i32, Bytes), owner: Bytes, token: u64, requests: usize) -> Rc<Self> {
+        state().chores.handed_over();
         Rc::new(Handover { place, owner, token, undecided: Cell::new(requests), answered: Cell::new(false) })
+    }
+
+    /// Takes the hold out, where it still is as it was given: who asked again meanwhile was told of it.
+    pub fn take_back(&self, subject: &mut Subject) {
+        let hold = subject.hold(self.owner.as_slice());
+        if hold.is_some_and(|hold| hold.untold && hold.token == self.token) {
+            subject.remove(self.owner.as_slice(), End::Released);
+        }
     }
 
     /// One of the requests was answered, or never will be. Where that is true of all, it is taken back.
     fn decide(self: Rc<Self>, answered: bool) {
         self.undecided.set(self.undecided.get().saturating_sub(1));
         self.answered.set(self.answered.get() || answered);
-        if self.undecided.get() == 0 && !self.answered.get() {
+        if self.undecided.get() > 0 {
+            return;
+        }
+        state().chores.decided();
+        if !self.answered.get() {
             state().chores.undelivered.add(self);
         }
     }
@@ -132,6 +144,7 @@ impl Waiting {
 ///
 /// # Errors
 /// [`Error::Deadlock`], [`Error::MaxWaiters`].
+#[cold]
 pub fn join(
     ctx: &Ctx,
     now: Micros,
@@ -195,6 +208,7 @@ pub fn time_out(line: LineId, now: Micros) -> bool {
 }
 
 /// All requests of this owner leave a line, and are told nil.
+#[cold]
 pub fn send_away_owner(line: LineId, owner: &[u8]) {
     let waiters = state().lines().borrow_mut().leave_owner(line, owner);
     waiters.into_iter().for_each(|waiter| waiter.client.conclude(Outcome::Nil, None));

@@ -135,8 +135,10 @@ impl Hold {
     /// Binds it to one more connection; `None` makes it a plain hold.
     #[inline]
     pub fn bind(&mut self, session: Option<u64>) {
+        if session.is_none() && self.extra.is_none() {
+            return;
+        }
         match session {
-            None if self.extra.is_none() => {}
             None => self.change_extra(|extra| extra.sessions.clear()),
             Some(session) => self.change_extra(|extra| {
                 extra.sessions.retain(|&other| other != session);
@@ -154,13 +156,15 @@ impl Hold {
         was_bound && self.sessions().is_empty()
     }
 
+    #[inline]
     fn set_meta(&mut self, meta: &[u8]) {
-        if self.meta() != meta {
+        if !meta.is_empty() || self.extra.is_some() {
             self.change_extra(|extra| extra.meta = meta.into());
         }
     }
 
     /// Kept only where there is something in it.
+    #[cold]
     fn change_extra(&mut self, change: impl FnOnce(&mut Extra)) {
         let mut extra = self.extra.take().unwrap_or_default();
         change(&mut extra);

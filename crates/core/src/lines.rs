@@ -198,11 +198,6 @@ impl<T> Lines<T> {
         }
     }
 
-    /// Whether any line was put off.
-    pub fn has_put_off(&self) -> bool {
-        !self.put_off.is_empty()
-    }
-
     /// All lines that were put off want to be served again.
     pub fn ask_again(&mut self) {
         self.unserved.append(&mut self.put_off);

@@ -55,7 +55,10 @@ fn replicas_and_aof_have_what_the_master_has() {
     assert_eq!(server.info_u64("lock", "lock_handed_over"), 8);
     // Nothing but effects (the test itself asks for INFO), and none of them refused.
     let told = calls(&replica, "lock.");
-    assert!(told.keys().all(|name| ["_hold", "_drop", "release", "info"].contains(&name.as_str())), "{told:?}");
+    assert!(
+        told.keys().all(|name| ["_hold", "_drop", "release", "info"].contains(&name.as_str())),
+        "{told:?}"
+    );
     assert_eq!(replica.info("errorstats").len(), 0);
     let expected = (everything(&server), digest(&server));
     drop(waiters);
