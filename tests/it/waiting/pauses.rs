@@ -38,7 +38,7 @@ fn a_pause_of_writes_puts_hand_offs_off() {
     client.say("LOCK.ACQUIRE k a 600000");
     client.take("m", "a", "SHARED");
     let mut waiters = ["b", "c"].map(|owner| waiter(&server, "k", owner, "SHARED"));
-    let mut impatient = waiter_saying(&server, "LOCK.ACQUIRE k d 600000 BLOCK 600");
+    let mut impatient = waiter_saying(&server, "LOCK.ACQUIRE k d 600000 BLOCK 1000");
     // A writer that leaves makes room for a reader.
     let (mut writer, id) = numbered(&server, "m", "writer", "");
     let mut reader = waiter(&server, "m", "reader", "SHARED");
@@ -68,7 +68,7 @@ fn hand_offs_follow_soon_after_a_pause() {
     let mut client = server.connect();
     let round = |_| {
         client.say("DEL k");
-        client.say("LOCK.ACQUIRE k a 40");
+        client.say("LOCK.ACQUIRE k a 200");
         let mut waiter = server.connect();
         waiter.send(ask("k", "b", "").split_whitespace());
         say_all(&mut client, &["CLIENT PAUSE 600000 WRITE"]);
@@ -87,9 +87,9 @@ fn hand_offs_follow_soon_after_a_pause() {
 fn a_pause_that_runs_out_by_itself() {
     let server = master().start();
     let mut client = server.connect();
-    client.say("LOCK.ACQUIRE k a 150");
+    client.say("LOCK.ACQUIRE k a 300");
     let mut waiter = waiter(&server, "k", "b", "");
-    say_all(&mut client, &["CLIENT PAUSE 300 WRITE"]);
+    say_all(&mut client, &["CLIENT PAUSE 600 WRITE"]);
     granted(&mut waiter);
 }
 
@@ -99,7 +99,7 @@ fn limits_run_out_in_a_pause() {
     let server = master().start();
     let mut client = server.connect();
     client.take("k", "a", "");
-    let limits = [200, 220, 240].map(|ms| {
+    let limits = [500, 520, 540].map(|ms| {
         let waiter = waiter_saying(&server, &format!("LOCK.ACQUIRE k b{ms} 600000 BLOCK {ms}"));
         (Instant::now(), waiter)
     });
@@ -146,7 +146,7 @@ fn server_granting(server: &Server) -> Client {
 /// A server that wants a replica and has none.
 fn lonely(server: &Server) -> [Client; 2] {
     let mut client = server.connect();
-    client.say("LOCK.ACQUIRE k a 150");
+    client.say("LOCK.ACQUIRE k a 500");
     let waiters = ["b", "c"].map(|owner| waiter(server, "k", owner, ""));
     say_all(&mut client, &["CONFIG SET min-replicas-to-write 1"]);
     let refused = client.say("LOCK.ACQUIRE other z 1000");
@@ -188,7 +188,7 @@ fn without_enough_replicas_sessions_and_limits_end() {
     let mut client = server.connect();
     let mut holder = server.connect();
     holder.take("k", "a", "SESSION");
-    let mut first = waiter_saying(&server, "LOCK.ACQUIRE k b 600000 BLOCK 400");
+    let mut first = waiter_saying(&server, "LOCK.ACQUIRE k b 600000 BLOCK 600");
     let mut second = waiter(&server, "k", "c", "");
     say_all(&mut client, &["CONFIG SET min-replicas-to-write 1"]);
     drop(holder);
