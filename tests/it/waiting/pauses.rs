@@ -26,6 +26,13 @@ fn assert_quiet(server: &Server, waiters: u64) {
     }
 }
 
+/// Lets the hold of `k` end soon, but not before the command.
+#[track_caller]
+fn end_soon_and(client: &mut Client, command: &str) {
+    let replies = client.pipeline(["LOCK._HOLD k a 100 1", command].map(|line| line.split(' ')));
+    assert_eq!(replies, [Reply::ok(), Reply::ok()]);
+}
+
 fn past_its_deadline(client: &mut Client, key: &str) {
     eventually(BOUND, || client.run(["LOCK.TTL", key]) == Reply::Int(-2));
 }
@@ -45,8 +52,7 @@ fn a_pause_of_writes_puts_hand_offs_off() {
     let mut session = server.connect();
     session.take("n", "a", "SESSION");
     let mut third = waiter(&server, "n", "b", "");
-    client.say("LOCK._HOLD k a 100 1");
-    say_all(&mut client, &["CLIENT PAUSE 600000 WRITE"]);
+    end_soon_and(&mut client, "CLIENT PAUSE 600000 WRITE");
     drop(session);
     assert_eq!(client.say(&format!("CLIENT UNBLOCK {id}")), Reply::Int(1));
     assert_eq!(reply(&mut writer), Reply::Nil);
@@ -68,7 +74,7 @@ fn hand_offs_follow_soon_after_a_pause() {
     let mut client = server.connect();
     let round = |_| {
         client.say("DEL k");
-        client.say("LOCK.ACQUIRE k a 200");
+        client.say("LOCK.ACQUIRE k a 300");
         let mut waiter = server.connect();
         waiter.send(ask("k", "b", "").split_whitespace());
         say_all(&mut client, &["CLIENT PAUSE 600000 WRITE"]);
@@ -121,10 +127,9 @@ fn a_failover_while_somebody_waits() {
     let mut client = server.connect();
     client.say("LOCK.ACQUIRE k a 600000");
     let mut waits = waiter(&server, "k", "b", "");
-    client.say("LOCK._HOLD k a 100 1");
     server.wait_synced(&replica);
     replica.freeze();
-    say_all(&mut client, &["FAILOVER"]);
+    end_soon_and(&mut client, "FAILOVER");
     past_its_deadline(&mut client, "k");
     assert_quiet(&server, 1);
     replica.thaw();
