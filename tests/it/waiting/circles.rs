@@ -140,6 +140,28 @@ fn those_who_tolerate_others_make_no_edge() {
     }
 }
 
+/// Readers wait for no reader ahead of them, also where all of them stand behind a writer.
+#[test]
+fn a_reader_does_not_wait_for_another() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.take("x", "z", "");
+    client.take("y", "second", "");
+    let mut writer = waiter(&server, "x", "writer", "");
+    let mut readers = ["first", "second"].map(|owner| waiter(&server, "x", owner, "SHARED"));
+    // It waits for `second`, who waits in the other line only for those ahead of both.
+    let mut elsewhere = waiter(&server, "y", "first", "");
+    client.say("LOCK.RELEASE x z");
+    granted(&mut writer);
+    client.say("LOCK.RELEASE x writer");
+    for reader in &mut readers {
+        granted(reader);
+    }
+    client.say("LOCK.RELEASE y second");
+    granted(&mut elsewhere);
+    assert_eq!(server.info_u64("lock", "lock_deadlocks"), 0);
+}
+
 /// But an exclusive request among them does.
 #[test]
 fn a_pool_and_an_exclusive_request_make_one() {
@@ -231,8 +253,7 @@ fn detection_can_be_turned_off() {
     let mut client = server.connect();
     owners(&mut client, &["a", "b"]);
     let mut first = waiter(&server, "b", "a", "");
-    let mut second = waiter_saying(&server, "LOCK.ACQUIRE a b 600000 BLOCK 50");
-    assert_eq!(reply(&mut second), Reply::Nil);
+    assert_eq!(client.say("LOCK.ACQUIRE a b 600000 BLOCK 1"), Reply::Nil);
     say_all(&mut client, &["CONFIG SET lock.deadlock-detection yes"]);
     assert_eq!(asked(&server, &ask("a", "b", "")), circle_of(2));
     say_all(&mut client, &["CONFIG SET lock.deadlock-detection no"]);

@@ -37,8 +37,8 @@ fn hand_offs(server: &Server) -> Vec<Client> {
         waiter_saying(server, &format!("LOCK.ACQUIRE released c 700000 BLOCK 0 META second FENCE {token}")),
     ];
     client.say("LOCK.RELEASE released b");
-    for mut waiter in &mut waits {
-        granted(&mut waiter);
+    for waiter in &mut waits {
+        granted(waiter);
     }
     waiters.extend(waits);
     waiters
@@ -179,7 +179,7 @@ fn watch_sees_hand_offs() {
     granted(&mut next);
     // A hold that runs out is handed on.
     client.say("LOCK.RELEASE k b");
-    client.say("LOCK.ACQUIRE k a 100");
+    client.say("LOCK.ACQUIRE k a 400");
     let mut last = waiter(&server, "k", "d", "");
     assert!(touched(&mut watcher, &mut || assert!(granted(&mut last) > 0)));
 }

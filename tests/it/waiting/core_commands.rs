@@ -67,6 +67,20 @@ fn readers_are_let_in_together_after_a_core_command() {
     assert_eq!(holders(&mut client, "k"), ["1", "2"], "until the line was served nobody else got it");
 }
 
+/// No new request is taken then, but what waits is served, by commands and by core commands.
+#[test]
+fn a_server_without_memory_hands_on() {
+    let server = Server::start();
+    let (mut client, [mut first, mut second]) = scene(&server);
+    say_all(&mut client, &["CONFIG SET maxmemory 1"]);
+    let refused = client.say("LOCK.ACQUIRE k d 1000 BLOCK 0");
+    assert!(refused.text().starts_with("OOM "), "{refused:?}");
+    assert_eq!(client.say("LOCK.RELEASE k a"), Reply::Int(1));
+    granted(&mut first);
+    assert_eq!(client.say("DEL k"), Reply::Int(1));
+    granted(&mut second);
+}
+
 /// Puts the dumped `other` where `k` is.
 fn restore(client: &mut Client) {
     let dump = client.say("DUMP other");

@@ -159,7 +159,7 @@ fn a_free_lock_is_granted_at_once_with_block() {
 fn an_expiry_serves_the_line() {
     let server = Server::start();
     let mut client = server.connect();
-    client.say("LOCK.ACQUIRE k a 100");
+    client.say("LOCK.ACQUIRE k a 400");
     let mut waiters = ["b", "c"].map(|owner| waiter(&server, "k", owner, "SHARED"));
     let tokens = waiters.each_mut().map(granted);
     assert!(tokens[0] < tokens[1], "{tokens:?}");

@@ -22,6 +22,8 @@ fn a_holder_is_answered_at_once_whoever_waits() {
         assert_eq!(client.say(&request), Reply::error(OTHER_LIMIT), "{request}");
     }
     assert_eq!(client.say("LOCK.EXTEND k a 700000"), Reply::Int(1));
+    assert_eq!(client.say("LOCK.EXTEND k b 700000"), Reply::Int(0), "who waits holds nothing");
+    assert!(client.say("LOCK.MACQUIRE 2 free k a 600000").int() > token, "a new token for both");
     assert_eq!(line(&mut client, "k"), ["b"]);
 }
 

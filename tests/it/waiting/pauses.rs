@@ -26,6 +26,13 @@ fn assert_quiet(server: &Server, waiters: u64) {
     }
 }
 
+/// Lets the hold of `k` end soon, but not before the command.
+#[track_caller]
+fn end_soon_and(client: &mut Client, command: &str) {
+    let replies = client.pipeline(["LOCK._HOLD k a 100 1", command].map(|line| line.split(' ')));
+    assert_eq!(replies, [Reply::ok(), Reply::ok()]);
+}
+
 fn past_its_deadline(client: &mut Client, key: &str) {
     eventually(BOUND, || client.run(["LOCK.TTL", key]) == Reply::Int(-2));
 }
@@ -38,15 +45,14 @@ fn a_pause_of_writes_puts_hand_offs_off() {
     client.say("LOCK.ACQUIRE k a 600000");
     client.take("m", "a", "SHARED");
     let mut waiters = ["b", "c"].map(|owner| waiter(&server, "k", owner, "SHARED"));
-    let mut impatient = waiter_saying(&server, "LOCK.ACQUIRE k d 600000 BLOCK 600");
+    let mut impatient = waiter_saying(&server, "LOCK.ACQUIRE k d 600000 BLOCK 1000");
     // A writer that leaves makes room for a reader.
     let (mut writer, id) = numbered(&server, "m", "writer", "");
     let mut reader = waiter(&server, "m", "reader", "SHARED");
     let mut session = server.connect();
     session.take("n", "a", "SESSION");
     let mut third = waiter(&server, "n", "b", "");
-    client.say("LOCK._HOLD k a 100 1");
-    say_all(&mut client, &["CLIENT PAUSE 600000 WRITE"]);
+    end_soon_and(&mut client, "CLIENT PAUSE 600000 WRITE");
     drop(session);
     assert_eq!(client.say(&format!("CLIENT UNBLOCK {id}")), Reply::Int(1));
     assert_eq!(reply(&mut writer), Reply::Nil);
@@ -68,7 +74,7 @@ fn hand_offs_follow_soon_after_a_pause() {
     let mut client = server.connect();
     let round = |_| {
         client.say("DEL k");
-        client.say("LOCK.ACQUIRE k a 40");
+        client.say("LOCK.ACQUIRE k a 300");
         let mut waiter = server.connect();
         waiter.send(ask("k", "b", "").split_whitespace());
         say_all(&mut client, &["CLIENT PAUSE 600000 WRITE"]);
@@ -87,9 +93,9 @@ fn hand_offs_follow_soon_after_a_pause() {
 fn a_pause_that_runs_out_by_itself() {
     let server = master().start();
     let mut client = server.connect();
-    client.say("LOCK.ACQUIRE k a 150");
+    client.say("LOCK.ACQUIRE k a 300");
     let mut waiter = waiter(&server, "k", "b", "");
-    say_all(&mut client, &["CLIENT PAUSE 300 WRITE"]);
+    say_all(&mut client, &["CLIENT PAUSE 600 WRITE"]);
     granted(&mut waiter);
 }
 
@@ -99,7 +105,7 @@ fn limits_run_out_in_a_pause() {
     let server = master().start();
     let mut client = server.connect();
     client.take("k", "a", "");
-    let limits = [200, 220, 240].map(|ms| {
+    let limits = [500, 520, 540].map(|ms| {
         let waiter = waiter_saying(&server, &format!("LOCK.ACQUIRE k b{ms} 600000 BLOCK {ms}"));
         (Instant::now(), waiter)
     });
@@ -121,10 +127,9 @@ fn a_failover_while_somebody_waits() {
     let mut client = server.connect();
     client.say("LOCK.ACQUIRE k a 600000");
     let mut waits = waiter(&server, "k", "b", "");
-    client.say("LOCK._HOLD k a 100 1");
     server.wait_synced(&replica);
     replica.freeze();
-    say_all(&mut client, &["FAILOVER"]);
+    end_soon_and(&mut client, "FAILOVER");
     past_its_deadline(&mut client, "k");
     assert_quiet(&server, 1);
     replica.thaw();
@@ -146,7 +151,7 @@ fn server_granting(server: &Server) -> Client {
 /// A server that wants a replica and has none.
 fn lonely(server: &Server) -> [Client; 2] {
     let mut client = server.connect();
-    client.say("LOCK.ACQUIRE k a 150");
+    client.say("LOCK.ACQUIRE k a 500");
     let waiters = ["b", "c"].map(|owner| waiter(server, "k", owner, ""));
     say_all(&mut client, &["CONFIG SET min-replicas-to-write 1"]);
     let refused = client.say("LOCK.ACQUIRE other z 1000");
@@ -188,7 +193,7 @@ fn without_enough_replicas_sessions_and_limits_end() {
     let mut client = server.connect();
     let mut holder = server.connect();
     holder.take("k", "a", "SESSION");
-    let mut first = waiter_saying(&server, "LOCK.ACQUIRE k b 600000 BLOCK 400");
+    let mut first = waiter_saying(&server, "LOCK.ACQUIRE k b 600000 BLOCK 600");
     let mut second = waiter(&server, "k", "c", "");
     say_all(&mut client, &["CONFIG SET min-replicas-to-write 1"]);
     drop(holder);

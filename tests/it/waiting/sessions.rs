@@ -314,6 +314,21 @@ fn the_line_is_served_when_a_session_ends() {
     super::assert_counters_add_up(&server);
 }
 
+/// Of an owner's requests the last in line decides: it is a re-acquire without SESSION.
+#[test]
+fn a_plain_request_behind_one_with_session_makes_it_a_plain_hold() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.take("k", "a", "");
+    let (mut bound, id) = numbered(&server, "k", "b", "SESSION");
+    let mut plain = waiter(&server, "k", "b", "");
+    client.say("LOCK.RELEASE k a");
+    assert_eq!(granted(&mut bound), granted(&mut plain));
+    assert_eq!(shown(&mut client, "k"), 0);
+    close(&server, bound, id);
+    assert_eq!(holders(&mut client, "k"), ["b"]);
+}
+
 /// A waiter may hold other locks with its connection: they go with it, and it leaves the line.
 #[test]
 fn a_connection_that_waits_and_holds() {

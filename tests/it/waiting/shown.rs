@@ -130,8 +130,7 @@ fn those_who_wait_cost_no_cpu() {
     let mut client = server.connect();
     client.say("LOCK.ACQUIRE k a 600000");
     let idle = cpu_of_a_while(&server);
-    let request =
-        |n: usize| format!("LOCK.ACQUIRE k w{n} 600000 BLOCK {}", if n % 2 == 0 { 0 } else { 600_000 });
+    let request = |n: usize| format!("LOCK.ACQUIRE k w{n} 600000 BLOCK {}", [0, 600_000][n % 2]);
     let clients: Vec<Client> = (0..300)
         .map(|n| {
             let mut client = server.connect();

@@ -79,10 +79,10 @@ fn steps_of_the_wall_clock_end_no_wait_and_prolong_none() {
         let mut forever = waiter(&server, "k", "forever", "");
         let mut long = waiter_saying(&server, "LOCK.ACQUIRE k long 1000 BLOCK 600000");
         let start = Instant::now();
-        let mut short = waiter_saying(&server, "LOCK.ACQUIRE k short 1000 BLOCK 300");
+        let mut short = waiter_saying(&server, "LOCK.ACQUIRE k short 1000 BLOCK 600");
         server.step_wall(step);
         assert_eq!(reply(&mut short), Reply::Nil);
-        assert!(start.elapsed() >= Duration::from_millis(300), "early by a step of {step} ms");
+        assert!(start.elapsed() >= Duration::from_millis(600), "early by a step of {step} ms");
         assert!(start.elapsed() < Duration::from_secs(5), "late by a step of {step} ms");
         assert_eq!(line(&mut client, "k"), ["forever", "long"]);
         server.step_monotonic(600_000);
