@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::lock::{Lease, Lock};
 use crate::resources::Resources;
 use crate::shared::Shared;
-use crate::{waiting, Kind};
+use crate::{Kind, waiting};
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -94,13 +94,11 @@ impl Acquire {
     fn check(&self) -> Result<(), Error> {
         self.terms.resources.check()?;
         self.quorum.options.check_ttl(self.ttl)?;
-        if let Kind::Limit(holders) = self.terms.kind {
-            if !(1..=Kind::MAX_LIMIT).contains(&holders) {
-                return Err(Error::Config(format!(
-                    "limit is {holders}: it must be between 1 and {}",
-                    Kind::MAX_LIMIT
-                )));
-            }
+        if let Kind::Limit(holders) = self.terms.kind
+            && !(1..=Kind::MAX_LIMIT).contains(&holders)
+        {
+            let most = Kind::MAX_LIMIT;
+            return Err(Error::Config(format!("limit is {holders}: it must be between 1 and {most}")));
         }
         match &self.terms.meta {
             Some(meta) if meta.len() > MAX_META => {

@@ -174,11 +174,7 @@ impl Agreement {
         match token {
             Some(token) => {
                 let confirmed = self.nodes.iter().filter(|node| node.token() == Some(token)).count();
-                if confirmed >= self.needed {
-                    Outcome::Agreed(token)
-                } else {
-                    Outcome::Open
-                }
+                if confirmed >= self.needed { Outcome::Agreed(token) } else { Outcome::Open }
             }
             None if self.nodes.iter().any(|node| matches!(node, Standing::Asked { .. })) => Outcome::Open,
             None => Outcome::Failed,

@@ -3,7 +3,7 @@
 use crate::agreement::{Agreement, Answer, Message, Outcome, Request, Standing};
 use crate::claim::Claim;
 use crate::clock::Moment;
-use crate::command::{fresh_owner, Reply, Terms};
+use crate::command::{Reply, Terms, fresh_owner};
 use crate::error::{Error, NodeAnswer, NodeError};
 use crate::flights::{Flights, Landing};
 use crate::lock::Lock;
@@ -20,6 +20,7 @@ pub(crate) struct Attempt {
     answers: Vec<NodeAnswer>,
     started: Moment,
     ttl: Duration,
+    validity: Duration,
     one_round: bool,
     released: bool,
 }
@@ -38,26 +39,30 @@ impl Attempt {
     pub async fn run(quorum: &Arc<Shared>, terms: &Arc<Terms>, ttl: Duration) -> Result<Lock, Error> {
         quorum.check_nodes()?;
         let mut attempt = Attempt::start(quorum, terms, ttl)?;
-        while attempt.agreement.outcome() == Outcome::Open {
+        let mut late = false;
+        while attempt.agreement.outcome() == Outcome::Open && !late {
             match attempt.flights.next().await {
-                Some(landing) => attempt.land(landing),
+                Some(landing) => {
+                    // What is left to agree on would be no lock any more.
+                    late = landing.reply.is_ok() && attempt.end() <= Moment::now();
+                    attempt.land(landing);
+                }
                 None => break,
             }
         }
-        let agreed = match attempt.agreement.outcome() {
-            Outcome::Agreed(token) => match attempt.take_lock(token) {
+        if let Outcome::Agreed(token) = attempt.agreement.outcome() {
+            match attempt.take_lock(token) {
                 Some(lock) => return Ok(lock),
-                None => true,
-            },
-            Outcome::Open | Outcome::Failed => false,
-        };
+                None => late = true,
+            }
+        }
         attempt.retreat().await;
         // Found out only by connecting.
         quorum.check_nodes()?;
         let failure = quorum.failure(terms, &attempt.answers(), Duration::ZERO);
         Err(match attempt.agreement.is_held() {
-            _ if agreed => Error::Late(failure),
             true => Error::Held(failure),
+            false if late => Error::Late(failure),
             false => Error::NoQuorum(failure),
         })
     }
@@ -77,6 +82,7 @@ impl Attempt {
             answers: vec![NodeAnswer::Open; nodes],
             started,
             ttl,
+            validity: ttl.saturating_sub(quorum.options.allowance(ttl)),
             one_round: true,
             released: false,
         };
@@ -112,16 +118,22 @@ impl Attempt {
         }
     }
 
+    /// When the validity ends.
+    fn end(&self) -> Moment {
+        self.started.after(self.validity)
+    }
+
     /// The lock, if there is validity left.
     fn take_lock(&mut self, token: u64) -> Option<Lock> {
-        let options = &self.claim.as_ref()?.quorum.options;
-        let end = self.started.after(self.ttl.saturating_sub(options.allowance(self.ttl)));
+        let end = self.end();
         if end <= Moment::now() {
             return None;
         }
-        let claim = self.claim.take()?;
+        let mut claim = self.claim.take()?;
         claim.quorum.complete(token, self.one_round);
-        // Not dropped before the lock is: what is not written yet would not be sent.
+        // Some may have been sent only when their connection was there. They are not dropped before the lock
+        // is: what is not written yet would not be sent.
+        self.flights.drop_unsent(|node, generation| claim.note(node, generation));
         let under_way = self.flights.drain().map(|(_, _, flight)| flight).collect();
         Some(Lock::new(claim, token, self.ttl, end, under_way))
     }
@@ -140,11 +152,14 @@ impl Attempt {
             return;
         };
         self.released = true;
-        // A request that still waits for a connection would come behind the release.
         let (answers, agreement) = (&mut self.answers, &mut self.agreement);
-        self.flights.drop_unsent(|node| {
-            answers[node] = NodeError::Unreachable("no connection so far".into()).into();
-            agreement.answer(node, Answer::Failed);
+        self.flights.drop_unsent(|node, generation| {
+            claim.note(node, generation);
+            if generation.is_none() {
+                // It would come behind the release.
+                answers[node] = NodeError::Unreachable("no connection so far".into()).into();
+                agreement.answer(node, Answer::Failed);
+            }
         });
         for (node, flight) in claim.release_all() {
             self.flights.add(node, Purpose::Release, flight, claim.limit);

@@ -1,6 +1,6 @@
 //! The clocks: one that the validity is counted on, and one that tokens follow.
 
-use rustix::time::{clock_gettime, ClockId};
+use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, SystemTime};
 
 /// Counts on while the machine is suspended, as the nodes' clocks do. `Instant` does not, and a

@@ -1,8 +1,8 @@
 //! The commands that nodes are sent, and what their replies mean.
 
+use crate::Kind;
 use crate::error::NodeError;
 use crate::resources::Resources;
-use crate::Kind;
 use rand::TryRngCore;
 use redis::{Cmd, RedisError, Value};
 use std::sync::Arc;

@@ -52,14 +52,12 @@ impl<T> Flights<T> {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// Drops what has not been sent yet, and tells of each.
-    pub fn drop_unsent(&mut self, mut tell: impl FnMut(usize)) {
+    /// Tells of each node over which connection it is asked; drops what has not been sent yet.
+    pub fn drop_unsent(&mut self, mut tell: impl FnMut(usize, Option<u64>)) {
         self.under_way.retain(|request| {
-            let sent = request.flight.generation().is_some();
-            if !sent {
-                tell(request.node);
-            }
-            sent
+            let generation = request.flight.generation();
+            tell(request.node, generation);
+            generation.is_some()
         });
     }
 

@@ -1,13 +1,13 @@
 //! One connection to a node, and requests on their way over it.
 
-use crate::command::{read_error, read_reply, Packed, Reply};
+use crate::command::{Packed, Reply, read_error, read_reply};
 use crate::error::NodeError;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, PushInfo, RedisError, RedisResult, Value};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use tokio::sync::Notify;
 

@@ -3,14 +3,14 @@
 use crate::command::{Packed, Reply};
 use crate::error::{Error, NodeError};
 use crate::link::{Asked, Link};
-use redis::io::tcp::{socket2::TcpKeepalive, TcpSettings};
+use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{Client, IntoConnectionInfo, ProtocolVersion};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::sync::{watch, Notify};
+use tokio::sync::{Notify, watch};
 
 /// A host that is gone is noticed after this; one that is only slow is not given up.
 const HOST_TIMEOUT: Duration = Duration::from_secs(10);

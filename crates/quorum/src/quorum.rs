@@ -9,8 +9,8 @@ use crate::resources::Resources;
 use crate::shared::Shared;
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// When a majority is connected, the others are waited for no longer than this.

@@ -2,7 +2,7 @@
 
 use crate::claim::Claim;
 use crate::clock::Moment;
-use crate::command::{fresh_owner, Packed, Reply, Terms};
+use crate::command::{Packed, Reply, Terms, fresh_owner};
 use crate::error::NodeError;
 use crate::link::Link;
 use crate::lock::Lock;

@@ -1,0 +1,13 @@
+//! The quorum client against real servers, each behind a proxy that does what networks do.
+
+mod clean;
+mod clocks;
+mod config;
+mod extend;
+mod late;
+mod outcomes;
+mod semaphore;
+mod support;
+mod tokens;
+mod using;
+mod waiting;
