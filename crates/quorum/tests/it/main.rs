@@ -3,6 +3,7 @@
 mod clean;
 mod clocks;
 mod config;
+mod examples;
 mod extend;
 mod late;
 mod outcomes;
