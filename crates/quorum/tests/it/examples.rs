@@ -2,13 +2,18 @@
 
 use crate::support::*;
 use redis_lock_harness::Cluster;
+use std::path::PathBuf;
 use std::process::Command;
 
-/// What an example prints. `cargo test` builds them beside the tests.
-fn run(name: &str, arguments: &[String]) -> String {
+/// Where an example is: `cargo test` builds them beside the tests.
+pub fn path(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("this test is a file");
-    let folder = tests.ancestors().nth(2).expect("target/…/deps/it").join("examples");
-    let output = Command::new(folder.join(name)).args(arguments).output();
+    tests.ancestors().nth(2).expect("target/…/deps/it").join("examples").join(name)
+}
+
+/// What an example prints.
+fn run(name: &str, arguments: &[String]) -> String {
+    let output = Command::new(path(name)).args(arguments).output();
     let output =
         output.unwrap_or_else(|error| panic!("{name}: {error}: run `cargo build --release --examples`"));
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();

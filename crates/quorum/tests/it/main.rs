@@ -9,6 +9,7 @@ mod late;
 mod outcomes;
 mod semaphore;
 mod support;
+mod tls;
 mod tokens;
 mod using;
 mod waiting;
