@@ -33,6 +33,12 @@ struct Trace {
     broken: bool,
 }
 
+impl Trace {
+    fn is_used(self) -> bool {
+        self.generation.is_some() || self.broken
+    }
+}
+
 impl Claim {
     pub fn new(quorum: &Arc<Shared>, terms: &Arc<Terms>, owner: String, ttl: Duration) -> Claim {
         Claim {
@@ -78,28 +84,35 @@ impl Claim {
         self.traces[node] = Trace { generation: None, broken: true };
     }
 
-    /// Whether it was sent something, and there is no connection to it now.
-    pub fn is_unreachable(&self, node: usize) -> bool {
-        let trace = self.traces[node];
-        (trace.generation.is_some() || trace.broken) && self.quorum.nodes[node].link().is_none()
+    /// Why a release of this node is left to the background, where it is.
+    pub fn left_to_background(&self, node: usize) -> Option<NodeError> {
+        if !self.traces[node].is_used() {
+            return None;
+        }
+        match self.quorum.nodes[node].link() {
+            None => Some(NodeError::Unreachable("it is released as soon as it is there again".into())),
+            Some(link) => link.is_silent().then_some(NodeError::NoAnswer(self.limit)),
+        }
     }
 
-    /// Puts a release in line on each node that was sent something, and returns those that are on their way.
-    /// The others follow in the background, when there is a connection again.
+    /// Puts a release in line on each node that was sent something, and returns those that are worth
+    /// waiting for. The others are seen through in the background.
     pub fn release_all(&mut self) -> Vec<(usize, Flight)> {
         let release = self.terms.release(&self.owner);
         let mut flights = Vec::new();
         for node in 0..self.traces.len() {
-            let trace = self.traces[node];
-            if trace.generation.is_none() && !trace.broken {
+            if !self.traces[node].is_used() {
                 continue;
             }
-            match self.quorum.nodes[node].link() {
-                Some(link) => {
-                    self.note(node, Some(link.generation));
-                    flights.push((node, Flight::sent(link.send(&release))));
-                }
-                None => self.follow_up(node, None, true),
+            let Some(link) = self.quorum.nodes[node].link() else {
+                self.follow_up(node, None, true);
+                continue;
+            };
+            self.note(node, Some(link.generation));
+            let flight = Flight::sent(link.send(&release));
+            match link.is_silent() {
+                true => self.hand_over(node, flight),
+                false => flights.push((node, flight)),
             }
         }
         flights

@@ -96,6 +96,7 @@ impl<T> UnderWay<T> {
     }
 
     fn late(self) -> Landing<T> {
+        self.flight.is_late();
         let generation = self.flight.generation();
         let reply = Err(NodeError::NoAnswer(self.limit));
         Landing { node: self.node, purpose: self.purpose, generation, reply, late: Some(self.flight) }

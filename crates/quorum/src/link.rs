@@ -33,6 +33,8 @@ pub(crate) struct Link {
 struct LinkState {
     broken: AtomicBool,
     breaks: Notify,
+    /// A request was not answered in time, and none has been answered since.
+    silent: AtomicBool,
 }
 
 impl LinkState {
@@ -86,6 +88,12 @@ impl Link {
 
     pub fn is_broken(&self) -> bool {
         self.state.broken.load(Ordering::Acquire)
+    }
+
+    /// Whether the last time limit of a request has passed without any answer since: there is no point
+    /// in waiting for what can be left to the background.
+    pub fn is_silent(&self) -> bool {
+        self.state.silent.load(Ordering::Relaxed)
     }
 
     /// Returns when the connection has ended.
@@ -143,9 +151,15 @@ impl Asked {
         self.link.generation
     }
 
+    /// Its time limit has passed.
+    pub fn is_late(&self) {
+        self.link.state.silent.store(true, Ordering::Relaxed);
+    }
+
     fn read(&self, result: RedisResult<Value>) -> Result<Reply, NodeError> {
         // All before it are answered too.
         self.link.answered.fetch_max(self.number, Ordering::Relaxed);
+        self.link.state.silent.store(false, Ordering::Relaxed);
         match result {
             Ok(value) => read_reply(value),
             Err(error) => {

@@ -254,6 +254,13 @@ impl Flight {
         Flight(Stage::Sent(asked))
     }
 
+    /// Its time limit has passed.
+    pub fn is_late(&self) {
+        if let Stage::Sent(asked) = &self.0 {
+            asked.is_late();
+        }
+    }
+
     /// The generation of the connection over which it was sent, if it was.
     pub fn generation(&self) -> Option<u64> {
         match &self.0 {

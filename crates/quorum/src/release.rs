@@ -81,8 +81,8 @@ fn begin(lock: &LockState) -> (Releases<'_>, Vec<NodeAnswer>) {
     let mut answers = vec![NodeAnswer::Gone; lock.quorum.nodes.len()];
     if !claimed.released {
         for (node, answer) in answers.iter_mut().enumerate() {
-            if claimed.claim.is_unreachable(node) {
-                *answer = NodeError::Unreachable("released as soon as it is there again".into()).into();
+            if let Some(error) = claimed.claim.left_to_background(node) {
+                *answer = error.into();
             }
         }
         let limit = claimed.claim.limit;

@@ -141,7 +141,29 @@ async fn a_frozen_node_is_released_when_it_goes_on() {
     clean(cluster.nodes(), "dropped").await;
     clean(cluster.nodes(), "released").await;
     eventually(|| owners(cluster.node(0), "kept").len() == 1).await;
+    quorum.settled().await;
     assert_eq!(kept.release().await.unwrap().released, 3);
+}
+
+/// Nor does it take memory without end: after a thousand unanswered requests it is asked no more.
+#[tokio::test]
+async fn a_node_that_is_frozen_for_long_slows_nobody() {
+    const ROUNDS: u32 = 3_000;
+    let cluster = Cluster::start(3);
+    let quorum = quorum(&cluster).await;
+    cluster.node(0).freeze();
+    let started = std::time::Instant::now();
+    for _ in 0..ROUNDS {
+        quorum.acquire("key", TTL).await.unwrap().release().await.unwrap();
+    }
+    let took = started.elapsed();
+    assert!(took < LIMIT * ROUNDS / 20, "{took:?}: it waits for the frozen node each time");
+    cluster.node(0).thaw();
+    quorum.settled().await;
+    clean(cluster.nodes(), "key").await;
+    let asked = cluster.node(0).server().info_u64("lock", "lock_acquired");
+    assert!(asked < 2_000, "{asked} of {ROUNDS} were sent to the frozen node");
+    connected(&quorum, 3).await;
 }
 
 /// What was sent over a connection that broke may arrive after a release over the next one.

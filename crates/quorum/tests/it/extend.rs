@@ -54,6 +54,7 @@ async fn a_lock_that_others_hold_by_now_is_lost() {
     let cluster = Cluster::start(3);
     let quorum = quorum(&cluster).await;
     let lock = quorum.acquire("key", TTL).await.unwrap();
+    held_everywhere(&cluster, "key").await;
     for node in &cluster.nodes()[..2] {
         node.server().connect().run(["DEL", "key"]);
         hold_for_stranger(node, "key");
@@ -126,7 +127,7 @@ async fn a_release_reports_what_was_gone_and_what_is_unreachable() {
     let cluster = Cluster::start(3);
     let quorum = quorum(&cluster).await;
     let lock = quorum.acquire("key", TTL).await.unwrap();
-    eventually(|| cluster.nodes().iter().all(|node| owners(node, "key").len() == 1)).await;
+    held_everywhere(&cluster, "key").await;
     cluster.node(0).server().connect().run(["DEL", "key"]);
     cluster.node(1).freeze();
     let released = lock.release().await.unwrap();

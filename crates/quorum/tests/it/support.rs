@@ -84,6 +84,12 @@ pub async fn connected(quorum: &Quorum, nodes: usize) {
     }
 }
 
+/// Waits until each node holds the key: a lock is there before the last of them has been asked.
+#[track_caller]
+pub fn held_everywhere<'a>(cluster: &'a Cluster, key: &'a str) -> impl Future<Output = ()> + 'a {
+    eventually(move || cluster.nodes().iter().all(|node| !owners(node, key).is_empty()))
+}
+
 /// Polls a future at most so often, then drops it.
 pub async fn cancelled_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     let mut future = pin!(future);

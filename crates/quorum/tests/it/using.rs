@@ -76,6 +76,7 @@ async fn the_signal_comes_at_once_when_others_have_it() {
     let quorum = quorum(&cluster).await;
     let left = quorum
         .using("key", Duration::from_secs(4), |lock| async {
+            held_everywhere(&cluster, "key").await;
             for node in &cluster.nodes()[..2] {
                 node.server().connect().run(["DEL", "key"]);
                 hold_for_stranger(node, "key");
