@@ -2,6 +2,8 @@
 
 use crate::reply::{read_reply, Reply};
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -17,7 +19,17 @@ pub struct Client {
 
 impl Client {
     pub(crate) fn open(socket: &Path) -> io::Result<Client> {
-        let stream = UnixStream::connect(socket)?;
+        Client::on(UnixStream::connect(socket)?)
+    }
+
+    pub(crate) fn open_tcp(address: SocketAddr) -> io::Result<Client> {
+        let stream = TcpStream::connect_timeout(&address, BOUND)?;
+        stream.set_nodelay(true)?;
+        // Reading, writing and time limits are the same for sockets of every kind.
+        Client::on(OwnedFd::from(stream).into())
+    }
+
+    fn on(stream: UnixStream) -> io::Result<Client> {
         stream.set_read_timeout(Some(BOUND))?;
         stream.set_write_timeout(Some(BOUND))?;
         Ok(Client { stream: BufReader::new(stream) })

@@ -1,5 +1,6 @@
 //! Real servers for tests: started in a directory of their own, spoken to over a unix socket, killed,
-//! restarted and put behind one another, and gone when the value is dropped.
+//! restarted and put behind one another, and gone when the value is dropped. For a quorum there are
+//! several of them at once, each behind a proxy that does what networks do ([`Cluster`]).
 //!
 //! ```no_run
 //! use redis_lock_harness::{Reply, Server};
@@ -13,14 +14,18 @@
 mod builder;
 mod client;
 mod clocks;
+mod cluster;
 mod poll;
 mod process;
+mod proxy;
 mod reply;
 mod server;
 
 pub use builder::{module_path, server_binary, Builder};
 pub use client::Client;
+pub use cluster::{Cluster, ClusterBuilder, Node};
 pub use poll::{eventually, Condition};
 pub use process::allow_connections;
+pub use proxy::{Proxy, Way};
 pub use reply::Reply;
 pub use server::Server;

@@ -12,7 +12,6 @@ use std::time::Duration;
 /// that got its number.
 pub(crate) struct Process {
     child: Mutex<Child>,
-    id: u32,
 }
 
 impl Process {
@@ -20,11 +19,16 @@ impl Process {
     pub fn start(mut command: Command, log: &Path) -> io::Result<Process> {
         let output = File::options().create(true).append(true).open(log)?;
         let child = command.stdin(Stdio::null()).stderr(output.try_clone()?).stdout(output).spawn()?;
-        Ok(Process { id: child.id(), child: Mutex::new(child) })
+        Ok(Process { child: Mutex::new(child) })
     }
 
     pub fn id(&self) -> u32 {
-        self.id
+        self.child().id()
+    }
+
+    /// Takes the place of a process that has ended.
+    pub fn become_this(&self, other: Process) {
+        *self.child() = other.child.into_inner().unwrap_or_else(PoisonError::into_inner);
     }
 
     /// How it ended, if it has.
@@ -39,7 +43,7 @@ impl Process {
             return;
         }
         // SAFETY: no memory is involved; the number is this child's until it is waited for.
-        let sent = unsafe { libc::kill(self.id as libc::pid_t, signal) };
+        let sent = unsafe { libc::kill(child.id() as libc::pid_t, signal) };
         assert_eq!(sent, 0, "signal {signal}: {}", io::Error::last_os_error());
     }
 

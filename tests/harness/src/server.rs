@@ -157,6 +157,12 @@ impl Server {
     /// loaded its data. A server that still runs is stopped first.
     #[track_caller]
     pub fn restart(&mut self) {
+        self.start_again();
+    }
+
+    /// As [`Server::restart`], for servers that several threads share.
+    #[track_caller]
+    pub(crate) fn start_again(&self) {
         self.stop();
         let again = within(START_BOUND, || {
             match launch(self.dir(), self.clocks.is_some()) {
@@ -166,11 +172,11 @@ impl Server {
                 Err(log) => Some(Err(log)),
             }
         });
-        self.process = match again {
-            Some(Ok(process)) => process,
+        match again {
+            Some(Ok(process)) => self.process.become_this(process),
             Some(Err(log)) => panic!("the server did not start again:\n{log}"),
             None => panic!("the server's port was not free again within {START_BOUND:?}"),
-        };
+        }
     }
 
     /// SIGSTOP: connections stay open and nothing is answered.

@@ -1,0 +1,156 @@
+//! Asks for a lock, again and again if it must be.
+
+use crate::attempt::Attempt;
+use crate::clock::Moment;
+use crate::command::Terms;
+use crate::error::Error;
+use crate::lock::{Lease, Lock};
+use crate::resources::Resources;
+use crate::shared::Shared;
+use crate::{Kind, waiting};
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest META text, in bytes.
+const MAX_META: usize = 512;
+
+/// A request for a lock, to be awaited. [`Quorum::acquire`](crate::Quorum::acquire) makes one.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # let cluster = redis_lock_harness::Cluster::start(3);
+/// # let quorum = redis_lock_quorum::Quorum::connect(cluster.urls(), Default::default()).await?;
+/// use std::time::Duration;
+///
+/// let lock = quorum
+///     .acquire(["printer:1", "printer:2"], Duration::from_secs(10))
+///     .limit(2)
+///     .meta("invoices, host 7")
+///     .wait(Duration::from_secs(60))
+///     .await?;
+/// assert_eq!(lock.resources(), ["printer:1", "printer:2"]);
+/// # Ok::<(), redis_lock_quorum::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone)]
+#[must_use = "nothing is asked for until it is awaited"]
+pub struct Acquire {
+    quorum: Arc<Shared>,
+    terms: Terms,
+    ttl: Duration,
+    wait: Option<Duration>,
+}
+
+impl Acquire {
+    pub(crate) fn new(quorum: &Arc<Shared>, resources: Resources, ttl: Duration) -> Acquire {
+        let terms = Terms { resources, kind: Kind::Exclusive, meta: None };
+        Acquire { quorum: Arc::clone(quorum), terms, ttl, wait: None }
+    }
+
+    /// Which kind of lock. Exclusive unless said otherwise.
+    pub fn kind(mut self, kind: Kind) -> Acquire {
+        self.terms.kind = kind;
+        self
+    }
+
+    /// Any number of holders, as long as all of them are shared.
+    pub fn shared(self) -> Acquire {
+        self.kind(Kind::Shared)
+    }
+
+    /// At most `holders` holders, 1 to 10,000. This needs more nodes than a majority, from N−1 holders on all N: see
+    /// [`Kind::needed`]. On one resource never mix it with `shared` or another number.
+    pub fn limit(self, holders: u16) -> Acquire {
+        self.kind(Kind::Limit(holders))
+    }
+
+    /// A text that is kept with the hold and shown by LOCK.INFO, say who and why. At most 512 bytes.
+    pub fn meta(mut self, text: impl Into<String>) -> Acquire {
+        self.terms.meta = Some(text.into());
+        self
+    }
+
+    /// Goes on trying for so long, in place of `retry_count` times. On a single node, for a
+    /// single resource, it waits in line on the server.
+    pub fn wait(mut self, at_most: Duration) -> Acquire {
+        self.wait = Some(at_most);
+        self
+    }
+
+    /// Does some work under the lock, which is renewed for as long as that takes: see
+    /// [`Quorum::using`](crate::Quorum::using).
+    ///
+    /// # Errors
+    /// Why there was no lock; then the work was not begun.
+    pub async fn using<F, W>(self, work: F) -> Result<W::Output, Error>
+    where
+        F: FnOnce(Lease) -> W,
+        W: Future,
+    {
+        Ok(crate::using::using(self.await?, work).await)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.terms.resources.check()?;
+        self.quorum.options.check_ttl(self.ttl)?;
+        if let Kind::Limit(holders) = self.terms.kind
+            && !(1..=Kind::MAX_LIMIT).contains(&holders)
+        {
+            let most = Kind::MAX_LIMIT;
+            return Err(Error::Config(format!("limit is {holders}: it must be between 1 and {most}")));
+        }
+        match &self.terms.meta {
+            Some(meta) if meta.len() > MAX_META => {
+                Err(Error::Config(format!("meta has {} bytes: at most {MAX_META} are allowed", meta.len())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn run(self) -> Result<Lock, Error> {
+        self.check()?;
+        let ttl = Duration::from_millis(self.ttl.as_millis() as u64);
+        let terms = Arc::new(self.terms);
+        let options = &self.quorum.options;
+        let begun = Moment::now();
+        let mut retries = 0;
+        loop {
+            let error = match Attempt::run(&self.quorum, &terms, ttl).await {
+                Err(error @ (Error::Held(_) | Error::NoQuorum(_) | Error::Late(_))) => error,
+                result => return result,
+            };
+            // All that is left to try again in.
+            let left = match self.wait {
+                Some(wait) => wait.saturating_sub(Moment::now().since(begun)),
+                None => options.retry_delay * options.retry_count.saturating_sub(retries),
+            };
+            if matches!(error, Error::Held(_)) && waiting::is_possible(&self.quorum, &terms, left) {
+                match waiting::wait_in_line(&self.quorum, &terms, ttl, left).await {
+                    waiting::Waited::Granted(lock) => return Ok(lock),
+                    waiting::Waited::TimedOut => return Err(error),
+                    waiting::Waited::Failed => {}
+                }
+            }
+            let pause = options.pause();
+            let out_of_time = match self.wait {
+                Some(wait) => Moment::now().since(begun) + pause >= wait,
+                None => retries >= options.retry_count,
+            };
+            if out_of_time {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
+            retries += 1;
+        }
+    }
+}
+
+impl IntoFuture for Acquire {
+    type Output = Result<Lock, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}

@@ -1,0 +1,252 @@
+//! How one attempt comes to one fencing token from nodes that each have a counter of their own.
+//!
+//! Pure: no I/O, no clock, no randomness. Answers of nodes go in, requests and an outcome come out, so a model
+//! checker drives the same code as the client.
+//!
+//! The client proposes a number. Each node grants at least that, or a number that its own counter had to
+//! choose. **T** is the lowest number such that enough nodes hold at T or less, and have not refused T or less.
+//! A node *confirms* T by a live hold with exactly this token: granted so, or raised to it by
+//! `LOCK.EXTEND … FENCE T`. With enough nodes confirmed T is the token. It does not matter for safety how T is
+//! chosen, only that it is confirmed: two attempts that exclude each other have a node in common, where
+//! the confirmation of the one lies before the grant of the other, which is therefore above it.
+
+use crate::Kind;
+
+/// What a node is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Request {
+    /// `LOCK.ACQUIRE`, with `FENCE` where there is one.
+    Acquire {
+        /// The proposal; none for a node that refused it as too far ahead.
+        fence: Option<u64>,
+    },
+    /// `LOCK.EXTEND … FENCE fence`: hold at exactly this token, if it can still be.
+    Extend {
+        /// T.
+        fence: u64,
+    },
+}
+
+/// A request and whom it goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Message {
+    /// The node's index.
+    pub node: usize,
+    /// What it is asked.
+    pub request: Request,
+}
+
+/// What a node answered, or that it did not. May come late and more than once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// To an ACQUIRE: granted, under this token.
+    Granted(u64),
+    /// To an ACQUIRE: others hold it.
+    Held,
+    /// To an ACQUIRE with FENCE: `token is too far ahead`. (Without FENCE it is a failure.)
+    AcquireTooFarAhead,
+    /// To an EXTEND with FENCE: the hold's token now.
+    Extended(u64),
+    /// To an EXTEND: the hold is gone.
+    Gone,
+    /// To an EXTEND with this FENCE: `token is too far ahead`.
+    ExtendTooFarAhead(u64),
+    /// Any other error, also COOLDOWN; a broken connection; nothing within the node's time limit.
+    Failed,
+}
+
+/// How a node stands, by its latest answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// Asked, not answered yet.
+    Asked {
+        /// Whether with the proposal.
+        fenced: bool,
+    },
+    /// It granted.
+    Holds {
+        /// The hold's token.
+        token: u64,
+        /// The T that it was last asked to hold at.
+        asked: Option<u64>,
+        /// The lowest T that it refused as too far ahead.
+        refused: Option<u64>,
+    },
+    /// Others hold the lock there.
+    Held,
+    /// The hold was lost.
+    Gone,
+    /// It failed.
+    Failed,
+}
+
+/// What the attempt comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// More answers are awaited.
+    Open,
+    /// Enough nodes have confirmed this token.
+    Agreed(u64),
+    /// No more answers can help.
+    Failed,
+}
+
+/// One attempt: how each node stands, and what that comes to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Agreement {
+    needed: usize,
+    nodes: Vec<Standing>,
+    outcome: Outcome,
+}
+
+impl Agreement {
+    /// Begins an attempt on so many nodes, with a proposal: `max(wall clock in microseconds, highest token that
+    /// this client completed with + 1)`. The messages go to all nodes at once.
+    pub fn begin(nodes: usize, kind: Kind, proposal: u64) -> (Agreement, Vec<Message>) {
+        let agreement = Agreement {
+            needed: kind.needed(nodes),
+            nodes: vec![Standing::Asked { fenced: true }; nodes],
+            outcome: Outcome::Open,
+        };
+        let request = Request::Acquire { fence: Some(proposal) };
+        (agreement, (0..nodes).map(|node| Message { node, request }).collect())
+    }
+
+    /// What the attempt comes to, as far as is known. Once it is not [`Outcome::Open`] it stays.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// How many nodes have to confirm.
+    pub fn needed(&self) -> usize {
+        self.needed
+    }
+
+    /// How each node stands. Goes on to follow the answers after the outcome is known.
+    pub fn nodes(&self) -> &[Standing] {
+        &self.nodes
+    }
+
+    /// Whether the nodes that others hold would be enough to fail the attempt, whatever the rest does.
+    pub fn is_held(&self) -> bool {
+        let held = self.nodes.iter().filter(|node| **node == Standing::Held).count();
+        held > self.spare()
+    }
+
+    /// Takes a node's answer and says what to send next: at once, in this order.
+    ///
+    /// # Panics
+    /// Where there is no such node.
+    pub fn answer(&mut self, node: usize, answer: Answer) -> Vec<Message> {
+        let asked_before = self.nodes[node];
+        self.nodes[node] = asked_before.after(answer);
+        if self.outcome != Outcome::Open {
+            return Vec::new();
+        }
+        if answer == Answer::AcquireTooFarAhead && asked_before == (Standing::Asked { fenced: true }) {
+            return vec![Message { node, request: Request::Acquire { fence: None } }];
+        }
+        let token = self.token();
+        self.outcome = self.outcome_with(token);
+        match (self.outcome, token) {
+            (Outcome::Open, Some(token)) => self.ask_to_confirm(token),
+            _ => Vec::new(),
+        }
+    }
+
+    /// How many nodes may fail or refuse.
+    fn spare(&self) -> usize {
+        self.nodes.len() - self.needed
+    }
+
+    /// T. The number of nodes that count for a T grows only where T is a token.
+    fn token(&self) -> Option<u64> {
+        let tokens = self.nodes.iter().filter_map(|node| node.token());
+        let enough = |t: &u64| self.nodes.iter().filter(|node| node.counts_for(*t)).count() >= self.needed;
+        tokens.filter(enough).min()
+    }
+
+    fn outcome_with(&self, token: Option<u64>) -> Outcome {
+        let out = self.nodes.iter().filter(|node| node.is_out()).count();
+        if out > self.spare() {
+            return Outcome::Failed;
+        }
+        match token {
+            Some(token) => {
+                let confirmed = self.nodes.iter().filter(|node| node.token() == Some(token)).count();
+                if confirmed >= self.needed { Outcome::Agreed(token) } else { Outcome::Open }
+            }
+            None if self.nodes.iter().any(|node| matches!(node, Standing::Asked { .. })) => Outcome::Open,
+            None => Outcome::Failed,
+        }
+    }
+
+    fn ask_to_confirm(&mut self, token: u64) -> Vec<Message> {
+        let mut messages = Vec::new();
+        for (node, standing) in self.nodes.iter_mut().enumerate() {
+            if standing.ask(token) {
+                messages.push(Message { node, request: Request::Extend { fence: token } });
+            }
+        }
+        messages
+    }
+}
+
+impl Standing {
+    /// The token of its hold.
+    pub fn token(self) -> Option<u64> {
+        match self {
+            Standing::Holds { token, .. } => Some(token),
+            _ => None,
+        }
+    }
+
+    /// The latest answer counts; but a hold's token never falls, so a lower one is an answer that was overtaken.
+    fn after(self, answer: Answer) -> Standing {
+        match (answer, self) {
+            (
+                Answer::Granted(answered) | Answer::Extended(answered),
+                Standing::Holds { token, asked, refused },
+            ) => Standing::Holds { token: token.max(answered), asked, refused },
+            (Answer::Granted(token) | Answer::Extended(token), _) => {
+                Standing::Holds { token, asked: None, refused: None }
+            }
+            (Answer::ExtendTooFarAhead(fence), Standing::Holds { token, asked, refused }) => {
+                Standing::Holds { token, asked, refused: Some(refused.map_or(fence, |low| low.min(fence))) }
+            }
+            (Answer::AcquireTooFarAhead, Standing::Asked { fenced: true }) => {
+                Standing::Asked { fenced: false }
+            }
+            (Answer::ExtendTooFarAhead(_) | Answer::AcquireTooFarAhead, standing) => standing,
+            (Answer::Held, _) => Standing::Held,
+            (Answer::Gone, _) => Standing::Gone,
+            (Answer::Failed, _) => Standing::Failed,
+        }
+    }
+
+    fn is_out(self) -> bool {
+        matches!(self, Standing::Held | Standing::Gone | Standing::Failed)
+    }
+
+    fn counts_for(self, t: u64) -> bool {
+        match self {
+            Standing::Holds { token, refused, .. } => token <= t && refused.is_none_or(|refused| refused > t),
+            _ => false,
+        }
+    }
+
+    /// Whether it is to be asked to hold at T now; then it has been.
+    fn ask(&mut self, t: u64) -> bool {
+        let counts = self.counts_for(t);
+        match self {
+            Standing::Holds { token, asked, .. } if counts && *token < t && *asked != Some(t) => {
+                *asked = Some(t);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

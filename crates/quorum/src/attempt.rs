@@ -1,0 +1,225 @@
+//! One attempt to acquire: asks all nodes, and cleans up behind itself where it does not succeed.
+
+use crate::agreement::{Agreement, Answer, Message, Outcome, Request, Standing};
+use crate::claim::Claim;
+use crate::clock::Moment;
+use crate::command::{Reply, Terms, fresh_owner};
+use crate::error::{Error, NodeAnswer, NodeError};
+use crate::flights::{Flights, Landing};
+use crate::lock::Lock;
+use crate::shared::Shared;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An attempt under way. Dropped before it has come to an end, it cleans up all the same.
+pub(crate) struct Attempt {
+    /// Taken when it succeeds: then there is nothing to clean up.
+    claim: Option<Claim>,
+    agreement: Agreement,
+    flights: Flights<Purpose>,
+    answers: Vec<NodeAnswer>,
+    started: Moment,
+    ttl: Duration,
+    validity: Duration,
+    one_round: bool,
+    released: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Purpose {
+    Ask(Request),
+    Release,
+}
+
+impl Attempt {
+    /// Asks the nodes for a lock, under a new owner, and gives back what that comes to.
+    ///
+    /// # Errors
+    /// All but [`Error::Lost`].
+    pub async fn run(quorum: &Arc<Shared>, terms: &Arc<Terms>, ttl: Duration) -> Result<Lock, Error> {
+        quorum.check_nodes()?;
+        let mut attempt = Attempt::start(quorum, terms, ttl)?;
+        let mut late = false;
+        while attempt.agreement.outcome() == Outcome::Open && !late {
+            match attempt.flights.next().await {
+                Some(landing) => {
+                    // What is left to agree on would be no lock any more.
+                    late = landing.reply.is_ok() && attempt.end() <= Moment::now();
+                    attempt.land(landing);
+                }
+                None => break,
+            }
+        }
+        if let Outcome::Agreed(token) = attempt.agreement.outcome() {
+            match attempt.take_lock(token) {
+                Some(lock) => return Ok(lock),
+                None => late = true,
+            }
+        }
+        attempt.retreat().await;
+        // Found out only by connecting.
+        quorum.check_nodes()?;
+        let failure = quorum.failure(terms, &attempt.answers(), Duration::ZERO);
+        Err(match attempt.agreement.is_held() {
+            true => Error::Held(failure),
+            false if late => Error::Late(failure),
+            false => Error::NoQuorum(failure),
+        })
+    }
+
+    fn start(quorum: &Arc<Shared>, terms: &Arc<Terms>, ttl: Duration) -> Result<Attempt, Error> {
+        let owner = fresh_owner()
+            .map_err(|error| Error::Config(format!("no random number for an owner: {error}")))?;
+        let started = Moment::now();
+        let proposal = quorum.proposal();
+        let nodes = quorum.nodes.len();
+        let (agreement, messages) = Agreement::begin(nodes, terms.kind, proposal);
+        let command = terms.acquire(&owner, ttl, Some(proposal), None);
+        let mut attempt = Attempt {
+            claim: Some(Claim::new(quorum, terms, owner, ttl)),
+            agreement,
+            flights: Flights::default(),
+            answers: vec![NodeAnswer::Open; nodes],
+            started,
+            ttl,
+            validity: ttl.saturating_sub(quorum.options.allowance(ttl)),
+            one_round: true,
+            released: false,
+        };
+        if let Some(claim) = &mut attempt.claim {
+            for Message { node, request } in messages {
+                let flight = claim.ask(node, &command);
+                attempt.flights.add(node, Purpose::Ask(request), flight, claim.limit);
+            }
+        }
+        Ok(attempt)
+    }
+
+    fn land(&mut self, landing: Landing<Purpose>) {
+        let Landing { node, purpose, generation, reply, late } = landing;
+        let Some(claim) = &mut self.claim else {
+            return;
+        };
+        claim.note(node, generation);
+        let Purpose::Ask(request) = purpose else {
+            claim.release_landed(node, &reply, late);
+            return;
+        };
+        let answer = answer_to(request, &reply);
+        self.answers[node] = report(answer, reply);
+        for Message { node, request } in self.agreement.answer(node, answer) {
+            self.one_round = false;
+            let command = match request {
+                Request::Acquire { fence } => claim.terms.acquire(&claim.owner, self.ttl, fence, None),
+                Request::Extend { fence } => claim.terms.extend(&claim.owner, self.ttl, Some(fence)),
+            };
+            let flight = claim.ask(node, &command);
+            self.flights.add(node, Purpose::Ask(request), flight, claim.limit);
+        }
+    }
+
+    /// When the validity ends.
+    fn end(&self) -> Moment {
+        self.started.after(self.validity)
+    }
+
+    /// The lock, if there is validity left.
+    fn take_lock(&mut self, token: u64) -> Option<Lock> {
+        let end = self.end();
+        if end <= Moment::now() {
+            return None;
+        }
+        let mut claim = self.claim.take()?;
+        claim.quorum.complete(token, self.one_round);
+        // Some may have been sent only when their connection was there. They are not dropped before the lock
+        // is: what is not written yet would not be sent.
+        self.flights.drop_unsent(|node, generation| claim.note(node, generation));
+        let under_way = self.flights.drain().map(|(_, _, flight)| flight).collect();
+        Some(Lock::new(claim, token, self.ttl, end, under_way))
+    }
+
+    /// Releases on all nodes, and waits for their answers for as long as each may take. Earlier answers are
+    /// still taken: they tell what the attempt failed by.
+    async fn retreat(&mut self) {
+        self.release();
+        while let Some(landing) = self.flights.next().await {
+            self.land(landing);
+        }
+    }
+
+    fn release(&mut self) {
+        let Some(claim) = &mut self.claim else {
+            return;
+        };
+        self.released = true;
+        let (answers, agreement) = (&mut self.answers, &mut self.agreement);
+        self.flights.drop_unsent(|node, generation| {
+            claim.note(node, generation);
+            if generation.is_none() {
+                // It would come behind the release.
+                answers[node] = NodeError::Unreachable("no connection so far".into()).into();
+                agreement.answer(node, Answer::Failed);
+            }
+        });
+        for (node, flight) in claim.release_all() {
+            self.flights.add(node, Purpose::Release, flight, claim.limit);
+        }
+    }
+
+    /// The last answer of each node, with what the agreement knows beyond it.
+    fn answers(&self) -> Vec<NodeAnswer> {
+        let standings = self.agreement.nodes().iter();
+        let known = standings.zip(&self.answers).map(|(standing, answer)| match *standing {
+            Standing::Holds { token, refused: Some(refused), .. } => NodeAnswer::TooFarAhead {
+                token: refused,
+                apart: Duration::from_micros(refused.saturating_sub(token)),
+            },
+            _ => answer.clone(),
+        });
+        known.collect()
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if !self.released {
+            self.release();
+        }
+        if let Some(claim) = &self.claim {
+            for (node, purpose, flight) in self.flights.drain() {
+                if let Purpose::Release = purpose {
+                    claim.hand_over(node, flight);
+                }
+            }
+        }
+    }
+}
+
+/// What a reply means to the agreement.
+fn answer_to(request: Request, reply: &Result<Reply, NodeError>) -> Answer {
+    match (request, reply) {
+        (Request::Acquire { .. }, Ok(Reply::Number(token))) => Answer::Granted(*token),
+        (Request::Acquire { .. }, Ok(Reply::Nil)) => Answer::Held,
+        (Request::Acquire { fence: Some(_) }, Ok(Reply::TooFarAhead)) => Answer::AcquireTooFarAhead,
+        (Request::Extend { .. }, Ok(Reply::Number(token))) => Answer::Extended(*token),
+        (Request::Extend { .. }, Ok(Reply::Zero)) => Answer::Gone,
+        (Request::Extend { fence }, Ok(Reply::TooFarAhead)) => Answer::ExtendTooFarAhead(fence),
+        (_, Ok(_) | Err(_)) => Answer::Failed,
+    }
+}
+
+/// The same for people.
+fn report(answer: Answer, reply: Result<Reply, NodeError>) -> NodeAnswer {
+    match answer {
+        Answer::Granted(token) | Answer::Extended(token) => NodeAnswer::Granted(token),
+        Answer::Held => NodeAnswer::Held,
+        Answer::Gone => NodeAnswer::Gone,
+        Answer::AcquireTooFarAhead => NodeAnswer::Open,
+        Answer::ExtendTooFarAhead(token) => NodeAnswer::TooFarAhead { token, apart: Duration::ZERO },
+        Answer::Failed => NodeAnswer::Failed(match reply {
+            Err(error) => error,
+            Ok(Reply::TooFarAhead) => NodeError::Refused("ERR token is too far ahead".into()),
+            Ok(reply) => NodeError::Unexpected(format!("{reply:?}")),
+        }),
+    }
+}

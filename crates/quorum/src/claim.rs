@@ -1,0 +1,188 @@
+//! What one owner has sent to the nodes, and the clean-up that follows from it.
+//!
+//! A release goes over the same connection as what it releases, so it arrives behind that, also where
+//! that is still on its way. Where the connection broke meanwhile, what was sent over it may still arrive: then
+//! the release goes over a new one, and once more after the node's time limit.
+
+use crate::command::{Packed, Reply, Terms};
+use crate::error::NodeError;
+use crate::node::{Flight, Node};
+use crate::shared::Shared;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A server that is not ready for a release is asked again after this.
+const NOT_READY: Duration = Duration::from_millis(100);
+
+/// One owner, and over which connections it has asked for something.
+pub(crate) struct Claim {
+    pub quorum: Arc<Shared>,
+    pub terms: Arc<Terms>,
+    pub owner: String,
+    /// The longest ttl that was sent: with it all that could be left behind ends.
+    pub ttl: Duration,
+    pub limit: Duration,
+    traces: Vec<Trace>,
+}
+
+/// Over which connection to a node something was sent.
+#[derive(Clone, Copy, Default)]
+struct Trace {
+    generation: Option<u64>,
+    /// Also over an earlier one, which broke.
+    broken: bool,
+}
+
+impl Trace {
+    fn is_used(self) -> bool {
+        self.generation.is_some() || self.broken
+    }
+}
+
+impl Claim {
+    pub fn new(quorum: &Arc<Shared>, terms: &Arc<Terms>, owner: String, ttl: Duration) -> Claim {
+        Claim {
+            traces: vec![Trace::default(); quorum.nodes.len()],
+            limit: quorum.options.node_timeout(ttl),
+            quorum: Arc::clone(quorum),
+            terms: Arc::clone(terms),
+            owner,
+            ttl,
+        }
+    }
+
+    /// Sends a request, also over a connection that is yet to be made.
+    pub fn ask(&mut self, node: usize, command: &Packed) -> Flight {
+        let flight = self.quorum.nodes[node].ask(command);
+        self.note(node, flight.generation());
+        flight
+    }
+
+    /// Sends a request over the connection that is there.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn ask_now(&mut self, node: usize, command: &Packed) -> Result<Flight, NodeError> {
+        let link = self.quorum.nodes[node].link();
+        let link = link.ok_or_else(|| NodeError::Unreachable("the connection broke".into()))?;
+        let asked = link.ask(command)?;
+        self.note(node, Some(link.generation));
+        Ok(Flight::sent(asked))
+    }
+
+    /// Something was sent over this connection.
+    pub fn note(&mut self, node: usize, generation: Option<u64>) {
+        let trace = &mut self.traces[node];
+        if generation.is_some() && trace.generation != generation {
+            trace.broken |= trace.generation.is_some();
+            trace.generation = generation;
+        }
+    }
+
+    /// Something was sent over a connection of its own, which is gone.
+    pub fn note_elsewhere(&mut self, node: usize) {
+        self.traces[node] = Trace { generation: None, broken: true };
+    }
+
+    /// Why a release of this node is left to the background, where it is.
+    pub fn left_to_background(&self, node: usize) -> Option<NodeError> {
+        if !self.traces[node].is_used() {
+            return None;
+        }
+        match self.quorum.nodes[node].link() {
+            None => Some(NodeError::Unreachable("it is released as soon as it is there again".into())),
+            Some(link) => link.is_silent().then_some(NodeError::NoAnswer(self.limit)),
+        }
+    }
+
+    /// Puts a release in line on each node that was sent something, and returns those that are worth
+    /// waiting for. The others are seen through in the background.
+    pub fn release_all(&mut self) -> Vec<(usize, Flight)> {
+        let release = self.terms.release(&self.owner);
+        let mut flights = Vec::new();
+        for node in 0..self.traces.len() {
+            if !self.traces[node].is_used() {
+                continue;
+            }
+            let Some(link) = self.quorum.nodes[node].link() else {
+                self.follow_up(node, None, true);
+                continue;
+            };
+            self.note(node, Some(link.generation));
+            let flight = Flight::sent(link.send(&release));
+            match link.is_silent() {
+                true => self.hand_over(node, flight),
+                false => flights.push((node, flight)),
+            }
+        }
+        flights
+    }
+
+    /// A release was answered, or was not in time: whether more has to follow is seen to in the background.
+    pub fn release_landed(&self, node: usize, reply: &Result<Reply, NodeError>, late: Option<Flight>) {
+        match (late, reply) {
+            (Some(flight), _) => self.hand_over(node, flight),
+            (None, Ok(_)) if self.traces[node].broken => {
+                let quorum = Arc::clone(&self.quorum);
+                let release = self.terms.release(&self.owner);
+                let pause = self.limit;
+                self.quorum.in_background(self.ttl, async move {
+                    tokio::time::sleep(pause).await;
+                    see_through(&quorum.nodes[node], &release, None, false, pause).await;
+                });
+            }
+            (None, Ok(_) | Err(NodeError::Unexpected(_))) => {}
+            (None, Err(NodeError::Refused(line))) if !is_temporary(line) => {}
+            (None, Err(_)) => self.follow_up(node, None, true),
+        }
+    }
+
+    /// Sees to it in the background that a release gets through: the one on its way, or else another.
+    pub fn hand_over(&self, node: usize, flight: Flight) {
+        self.follow_up(node, Some(flight), self.traces[node].broken);
+    }
+
+    fn follow_up(&self, node: usize, flight: Option<Flight>, again: bool) {
+        let quorum = Arc::clone(&self.quorum);
+        let release = self.terms.release(&self.owner);
+        let limit = self.limit;
+        self.quorum.in_background(self.ttl, async move {
+            see_through(&quorum.nodes[node], &release, flight, again, limit).await;
+        });
+    }
+}
+
+/// Releases until the node has answered, and once more (`again`) where a connection broke.
+async fn see_through(
+    node: &Node,
+    release: &Packed,
+    mut first: Option<Flight>,
+    mut again: bool,
+    limit: Duration,
+) {
+    let mut broken = 0;
+    loop {
+        let flight = match first.take() {
+            Some(flight) => flight,
+            None => Flight::sent(node.link_after(broken).await.send(release)),
+        };
+        let generation = flight.generation();
+        match flight.await {
+            Ok(_) if again => {
+                again = false;
+                tokio::time::sleep(limit).await;
+            }
+            Err(NodeError::Refused(line)) if is_temporary(&line) => tokio::time::sleep(NOT_READY).await,
+            Ok(_) | Err(NodeError::Refused(_) | NodeError::Unexpected(_)) => return,
+            Err(_) => {
+                again = true;
+                broken = generation.unwrap_or(broken);
+            }
+        }
+    }
+}
+
+/// What a server answers that will take the release later.
+fn is_temporary(line: &str) -> bool {
+    ["LOADING", "BUSY", "TRYAGAIN"].iter().any(|code| line.starts_with(code))
+}

@@ -1,0 +1,48 @@
+//! The clocks: one that the validity is counted on, and one that tokens follow.
+
+use rustix::time::{ClockId, clock_gettime};
+use std::time::{Duration, SystemTime};
+
+/// Counts on while the machine is suspended, as the nodes' clocks do. `Instant` does not, and a
+/// lock would be held on to for too long.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const CLOCK: ClockId = ClockId::Boottime;
+/// On other systems the monotonic clock does that, or there is nothing better.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const CLOCK: ClockId = ClockId::Monotonic;
+
+/// A moment, in nanoseconds since the machine was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(u64);
+
+impl Moment {
+    pub fn now() -> Moment {
+        let time = clock_gettime(CLOCK);
+        Moment::from_nanos(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+    }
+
+    pub fn from_nanos(nanos: u64) -> Moment {
+        Moment(nanos)
+    }
+
+    pub fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// So much later.
+    pub fn after(self, time: Duration) -> Moment {
+        Moment(self.0.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    /// How much later this is than `earlier`; zero where it is not.
+    pub fn since(self, earlier: Moment) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Microseconds since 1970 by the wall clock, moved by so many milliseconds (for tests).
+pub(crate) fn wall_clock(ahead_ms: i64) -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let micros = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+    micros.saturating_add_signed(ahead_ms.saturating_mul(1_000))
+}

@@ -1,0 +1,178 @@
+//! The commands that nodes are sent, and what their replies mean.
+
+use crate::Kind;
+use crate::error::NodeError;
+use crate::resources::Resources;
+use rand::TryRngCore;
+use redis::{Cmd, RedisError, Value};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// So many characters of six random bits each: more than 20 bytes, and readable in LOCK.INFO.
+const OWNER_LENGTH: usize = 27;
+const OWNER_ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// A fresh owner, from the randomness of the operating system.
+///
+/// # Errors
+/// What the operating system said where it has none.
+pub(crate) fn fresh_owner() -> Result<String, rand::rand_core::OsError> {
+    let mut bytes = [0; OWNER_LENGTH];
+    rand::rngs::OsRng.try_fill_bytes(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| char::from(OWNER_ALPHABET[usize::from(byte % 64)])).collect())
+}
+
+/// What a lock is asked for with: the same in every attempt.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub resources: Resources,
+    pub kind: Kind,
+    pub meta: Option<String>,
+}
+
+/// A command, packed once for all nodes.
+pub(crate) type Packed = Arc<Cmd>;
+
+impl Terms {
+    pub fn acquire(&self, owner: &str, ttl: Duration, fence: Option<u64>, block: Option<Duration>) -> Packed {
+        let mut command = self.begin("LOCK.ACQUIRE", "LOCK.MACQUIRE", owner);
+        command.arg(millis(ttl));
+        match self.kind {
+            Kind::Exclusive => {}
+            Kind::Shared => {
+                command.arg("SHARED");
+            }
+            Kind::Limit(n) => {
+                command.arg("LIMIT").arg(n);
+            }
+        }
+        if let Some(block) = block {
+            // 0 would be for ever.
+            command.arg("BLOCK").arg(millis(block).max(1));
+        }
+        fenced(&mut command, fence);
+        if let Some(meta) = &self.meta {
+            command.arg("META").arg(meta);
+        }
+        Arc::new(command)
+    }
+
+    pub fn extend(&self, owner: &str, ttl: Duration, fence: Option<u64>) -> Packed {
+        let mut command = self.begin("LOCK.EXTEND", "LOCK.MEXTEND", owner);
+        command.arg(millis(ttl));
+        fenced(&mut command, fence);
+        Arc::new(command)
+    }
+
+    pub fn release(&self, owner: &str) -> Packed {
+        Arc::new(self.begin("LOCK.RELEASE", "LOCK.MRELEASE", owner))
+    }
+
+    fn begin(&self, one: &str, several: &str, owner: &str) -> Cmd {
+        match self.resources.names() {
+            [name] => {
+                let mut command = redis::cmd(one);
+                command.arg(name).arg(owner);
+                command
+            }
+            names => {
+                let mut command = redis::cmd(several);
+                command.arg(names.len()).arg(names).arg(owner);
+                command
+            }
+        }
+    }
+}
+
+fn fenced(command: &mut Cmd, fence: Option<u64>) {
+    if let Some(fence) = fence {
+        command.arg("FENCE").arg(fence);
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What a reply to any of the commands is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// A number above zero: a token, or how many.
+    Number(u64),
+    Zero,
+    Nil,
+    TooFarAhead,
+}
+
+/// # Errors
+/// How the node failed: an error reply that is none of the above, or something else.
+pub(crate) fn read_reply(value: Value) -> Result<Reply, NodeError> {
+    match value {
+        Value::Int(0) => Ok(Reply::Zero),
+        Value::Int(number) => {
+            u64::try_from(number).map(Reply::Number).map_err(|_| NodeError::Unexpected(number.to_string()))
+        }
+        Value::Nil => Ok(Reply::Nil),
+        Value::ServerError(error) => read_error(error.into()),
+        other => Err(NodeError::Unexpected(format!("{other:?}"))),
+    }
+}
+
+/// # Errors
+/// As [`read_reply`]; [`NodeError::Broken`] for what is no reply.
+pub(crate) fn read_error(error: RedisError) -> Result<Reply, NodeError> {
+    match (error.code(), error.detail()) {
+        (Some("ERR"), Some("token is too far ahead")) => Ok(Reply::TooFarAhead),
+        (Some(code), Some(detail)) => Err(NodeError::Refused(format!("{code} {detail}"))),
+        (Some(code), None) => Err(NodeError::Refused(code.into())),
+        (None, _) => Err(NodeError::Broken(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(command: &Cmd) -> String {
+        let words = command.args_iter().map(|word| match word {
+            redis::Arg::Simple(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            _ => unreachable!("no cursor"),
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    fn terms(resources: impl Into<Resources>, kind: Kind, meta: Option<&str>) -> Terms {
+        Terms { resources: resources.into(), kind, meta: meta.map(Into::into) }
+    }
+
+    #[test]
+    fn one_resource() {
+        let ttl = Duration::from_micros(1_500_999);
+        let exclusive = terms("k", Kind::Exclusive, None);
+        assert_eq!(text(&exclusive.acquire("o", ttl, None, None)), "LOCK.ACQUIRE k o 1500");
+        assert_eq!(text(&exclusive.extend("o", ttl, None)), "LOCK.EXTEND k o 1500");
+        assert_eq!(text(&exclusive.extend("o", ttl, Some(7))), "LOCK.EXTEND k o 1500 FENCE 7");
+        assert_eq!(text(&exclusive.release("o")), "LOCK.RELEASE k o");
+        let shared = terms("k", Kind::Shared, Some("why"));
+        assert_eq!(
+            text(&shared.acquire("o", ttl, Some(7), Some(Duration::from_micros(10)))),
+            "LOCK.ACQUIRE k o 1500 SHARED BLOCK 1 FENCE 7 META why"
+        );
+    }
+
+    #[test]
+    fn several_resources() {
+        let ttl = Duration::from_secs(1);
+        let two = terms(["a", "b"], Kind::Limit(3), None);
+        assert_eq!(text(&two.acquire("o", ttl, Some(7), None)), "LOCK.MACQUIRE 2 a b o 1000 LIMIT 3 FENCE 7");
+        assert_eq!(text(&two.extend("o", ttl, None)), "LOCK.MEXTEND 2 a b o 1000");
+        assert_eq!(text(&two.release("o")), "LOCK.MRELEASE 2 a b o");
+    }
+
+    #[test]
+    fn owners_differ() {
+        let owners: std::collections::HashSet<_> = (0..1_000).map(|_| fresh_owner().unwrap()).collect();
+        assert_eq!(owners.len(), 1_000);
+        assert!(owners.iter().all(|owner| owner.len() == OWNER_LENGTH));
+    }
+}

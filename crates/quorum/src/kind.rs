@@ -1,0 +1,72 @@
+//! Which kind of lock is asked for, and how many nodes have to say yes.
+
+/// How many holders a lock tolerates.
+///
+/// On one resource never mix `Limit(n)` with `Shared`, nor with another n: each kind needs its own number of
+/// yeses, and two numbers that are meant for different kinds do not exclude each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// One holder.
+    #[default]
+    Exclusive,
+    /// Any number of holders, and none that is exclusive beside them.
+    Shared,
+    /// At most so many holders, 1 to 10,000. `Limit(1)` is `Exclusive`.
+    Limit(u16),
+}
+
+impl Kind {
+    /// The largest n of [`Kind::Limit`].
+    pub const MAX_LIMIT: u16 = 10_000;
+
+    /// How many of so many nodes have to say yes: for exclusive and shared locks a majority, for `Limit(n)`
+    /// ⌊N·n/(n+1)⌋+1, since n+1 holders would then need more yeses than N nodes can give (each at most n).
+    /// From n = N−1 on this is every node.
+    ///
+    /// ```
+    /// use redis_lock_quorum::Kind;
+    ///
+    /// assert_eq!(Kind::Exclusive.needed(5), 3);
+    /// assert_eq!(Kind::Limit(2).needed(5), 4);
+    /// assert_eq!(Kind::Limit(4).needed(5), 5);
+    /// ```
+    pub fn needed(self, nodes: usize) -> usize {
+        let holders = match self {
+            Kind::Exclusive | Kind::Shared => 1,
+            Kind::Limit(n) => usize::from(n),
+        };
+        nodes * holders / (holders + 1) + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The yeses needed on 1 to 7 nodes.
+    fn needed(kind: Kind) -> Vec<usize> {
+        (1..=7).map(|nodes| kind.needed(nodes)).collect()
+    }
+
+    #[test]
+    fn yeses_needed() {
+        assert_eq!(needed(Kind::Exclusive), [1, 2, 2, 3, 3, 4, 4]);
+        assert_eq!(needed(Kind::Shared), needed(Kind::Exclusive));
+        assert_eq!(needed(Kind::Limit(1)), needed(Kind::Exclusive));
+        assert_eq!(needed(Kind::Limit(2)), [1, 2, 3, 3, 4, 5, 5]);
+        assert_eq!(needed(Kind::Limit(3)), [1, 2, 3, 4, 4, 5, 6]);
+        assert_eq!(needed(Kind::Limit(10_000)), [1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn one_holder_more_than_allowed_finds_too_few_yeses() {
+        for nodes in 1..=7 {
+            for n in 1..=10 {
+                let needed = Kind::Limit(n).needed(nodes);
+                let n = usize::from(n);
+                assert!((n + 1) * needed > nodes * n, "{n} of {nodes}: {needed}");
+                assert!(needed <= nodes, "{n} of {nodes}: {needed}");
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! One lock over several independent servers that have the module loaded: held while a majority of them
+//! holds it, under one fencing token.
+//!
+//! Redlock, with what it lacks: every node's time limit, typed errors, a clean-up that also happens when
+//! the caller has gone, validity on a clock that counts a suspended machine, and a token that a
+//! protected resource can compare.
+//!
+//! ```
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! # let cluster = redis_lock_harness::Cluster::start(3);
+//! # let urls = cluster.urls();
+//! use redis_lock_quorum::{Error, Options, Quorum};
+//! use std::time::Duration;
+//!
+//! let quorum = Quorum::connect(urls, Options::default()).await?;
+//! match quorum.acquire("report", Duration::from_secs(10)).await {
+//!     Ok(lock) => {
+//!         println!("working under token {}", lock.fencing_token());
+//!         lock.release().await?;
+//!     }
+//!     Err(Error::Held(_)) => println!("someone else is at it"),
+//!     Err(other) => return Err(other),
+//! }
+//! # Ok::<(), redis_lock_quorum::Error>(()) }).unwrap();
+//! ```
+//!
+//! What is promised, and under which conditions:
+//!
+//! 1. With no assumption on time, while nodes keep their token counters: two acquisitions that exclude each other have
+//!    different tokens, and the one that was over before the other began has the lower one. A resource that
+//!    refuses a token lower than one it has seen is safe.
+//! 2. Validity intervals of two such locks do not overlap while clock *rates* differ by less than `drift`,
+//!    nodes keep their holds or sit out `lock.cooldown` after a restart, and the process is not paused between looking at
+//!    the validity and acting.
+//!
+//! Both hold while any minority of the nodes is down.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod acquire;
+pub mod agreement;
+mod attempt;
+mod claim;
+mod clock;
+mod command;
+mod error;
+mod extend;
+mod flights;
+mod kind;
+mod link;
+mod lock;
+mod node;
+mod options;
+mod quorum;
+mod release;
+mod resources;
+mod shared;
+mod using;
+mod waiting;
+
+pub use acquire::Acquire;
+pub use error::{Error, Failure, NodeAnswer, NodeError, NodeReport};
+pub use kind::Kind;
+pub use lock::{Lease, Lock};
+pub use options::Options;
+pub use quorum::Quorum;
+pub use release::Released;
+pub use resources::Resources;

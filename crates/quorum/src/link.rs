@@ -1,0 +1,188 @@
+//! One connection to a node, and requests on their way over it.
+
+use crate::command::{Packed, Reply, read_error, read_reply};
+use crate::error::NodeError;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, PushInfo, RedisError, RedisResult, Value};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use tokio::sync::Notify;
+
+/// A node with so many unanswered requests is asked no more until it answers, so that one that is
+/// silent for long costs no memory without end.
+const MOST_UNANSWERED: u64 = 1_000;
+/// Above the former, so that a request never waits before it is put in line.
+const PIPELINE: usize = 4 * MOST_UNANSWERED as usize;
+
+type Answer = Pin<Box<dyn Future<Output = RedisResult<Value>> + Send>>;
+
+/// A connection. Requests are answered in the order in which they were sent.
+pub(crate) struct Link {
+    /// Different for each connection ever made to the node.
+    pub generation: u64,
+    connection: MultiplexedConnection,
+    sent: AtomicU64,
+    answered: AtomicU64,
+    state: Arc<LinkState>,
+}
+
+#[derive(Default)]
+struct LinkState {
+    broken: AtomicBool,
+    breaks: Notify,
+    /// A request was not answered in time, and none has been answered since.
+    silent: AtomicBool,
+}
+
+impl LinkState {
+    fn break_off(&self) {
+        self.broken.store(true, Ordering::Release);
+        self.breaks.notify_one();
+    }
+}
+
+impl Link {
+    /// # Errors
+    /// What went wrong with the connection, the log-in or the choice of the database.
+    pub async fn open(client: &Client, generation: u64) -> Result<Link, NodeError> {
+        let state = Arc::new(LinkState::default());
+        let seen = Arc::clone(&state);
+        // Pushes need RESP3; that the connection has ended comes as one, also while it is idle.
+        let on_push = move |push: PushInfo| {
+            if push.kind == redis::PushKind::Disconnection {
+                seen.break_off();
+            }
+            Ok::<(), ()>(())
+        };
+        // All time limits are those of the nodes, elsewhere.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None)
+            .set_pipeline_buffer_size(PIPELINE)
+            .set_push_sender(on_push);
+        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+        let connection = connection.map_err(|error| match read_error(error) {
+            Err(NodeError::Broken(what)) => NodeError::Unreachable(what),
+            Err(other) => other,
+            Ok(reply) => NodeError::Unexpected(format!("{reply:?}")),
+        })?;
+        Ok(Link { generation, connection, sent: AtomicU64::new(0), answered: AtomicU64::new(0), state })
+    }
+
+    /// The server's `run_id`; `None` where this user may not ask for it.
+    ///
+    /// # Errors
+    /// Where the connection breaks.
+    pub async fn run_id(&self) -> Result<Option<String>, NodeError> {
+        let info: RedisResult<String> =
+            redis::cmd("INFO").arg("server").query_async(&mut self.connection.clone()).await;
+        match info {
+            Ok(info) => Ok(info.lines().find_map(|line| line.strip_prefix("run_id:")).map(Into::into)),
+            Err(error) if error.is_unrecoverable_error() => Err(NodeError::Broken(error.to_string())),
+            Err(_) => Ok(None),
+        }
+    }
+
+    pub fn is_broken(&self) -> bool {
+        self.state.broken.load(Ordering::Acquire)
+    }
+
+    /// Whether the last time limit of a request has passed without any answer since: there is no point
+    /// in waiting for what can be left to the background.
+    pub fn is_silent(&self) -> bool {
+        self.state.silent.load(Ordering::Relaxed)
+    }
+
+    /// Returns when the connection has ended.
+    pub async fn broken(&self) {
+        while !self.is_broken() {
+            self.state.breaks.notified().await;
+        }
+    }
+
+    /// Puts a request in line: at once, not when its reply is first waited for. Dropping what is returned
+    /// before it was written to the connection takes it out of line again.
+    ///
+    /// # Errors
+    /// [`NodeError::Silent`], and the request is not sent.
+    pub fn ask(self: &Arc<Self>, command: &Packed) -> Result<Asked, NodeError> {
+        let unanswered = self.unanswered();
+        if unanswered >= MOST_UNANSWERED {
+            return Err(NodeError::Silent(unanswered));
+        }
+        Ok(self.send(command))
+    }
+
+    /// As [`Link::ask`], however many are unanswered: for what cleans up behind those.
+    pub fn send(self: &Arc<Self>, command: &Packed) -> Asked {
+        let number = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut connection = self.connection.clone();
+        let command = Arc::clone(command);
+        // Unconstrained: tokio must not put off the first step, which puts the request in line.
+        let mut answer: Answer =
+            Box::pin(tokio::task::unconstrained(
+                async move { connection.send_packed_command(&command).await },
+            ));
+        let early = match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => Some(result),
+            Poll::Pending => None,
+        };
+        Asked { link: Arc::clone(self), number, answer, early }
+    }
+
+    fn unanswered(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed).saturating_sub(self.answered.load(Ordering::Relaxed))
+    }
+}
+
+/// A request on its way, and its reply.
+pub(crate) struct Asked {
+    link: Arc<Link>,
+    number: u64,
+    answer: Answer,
+    early: Option<RedisResult<Value>>,
+}
+
+impl Asked {
+    pub fn generation(&self) -> u64 {
+        self.link.generation
+    }
+
+    /// Its time limit has passed.
+    pub fn is_late(&self) {
+        self.link.state.silent.store(true, Ordering::Relaxed);
+    }
+
+    fn read(&self, result: RedisResult<Value>) -> Result<Reply, NodeError> {
+        // All before it are answered too.
+        self.link.answered.fetch_max(self.number, Ordering::Relaxed);
+        self.link.state.silent.store(false, Ordering::Relaxed);
+        match result {
+            Ok(value) => read_reply(value),
+            Err(error) => {
+                self.note(&error);
+                read_error(error)
+            }
+        }
+    }
+
+    fn note(&self, error: &RedisError) {
+        if error.is_unrecoverable_error() {
+            self.link.state.break_off();
+        }
+    }
+}
+
+impl Future for Asked {
+    type Output = Result<Reply, NodeError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(result) = self.early.take() {
+            return Poll::Ready(self.read(result));
+        }
+        self.answer.as_mut().poll(context).map(|result| self.read(result))
+    }
+}

@@ -1,0 +1,329 @@
+//! A node: its connection, which a task of its own makes and makes again.
+
+use crate::command::{Packed, Reply};
+use crate::error::{Error, NodeError};
+use crate::link::{Asked, Link};
+use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use redis::{Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, watch};
+
+/// A host that is gone is noticed after this; one that is only slow is not given up.
+const HOST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two attempts to connect, however urgent.
+const LEAST_BACKOFF: Duration = Duration::from_millis(5);
+const MOST_BACKOFF: Duration = Duration::from_secs(1);
+
+/// How it stands with the connection.
+#[derive(Clone)]
+pub(crate) enum State {
+    /// There is none, after so many attempts in vain; the last ended then, for this reason.
+    Down { attempts: u64, since: Option<Instant>, why: NodeError },
+    /// It is there.
+    Up(Arc<Link>),
+}
+
+/// One of the servers.
+pub(crate) struct Node {
+    /// Its address, without user and password.
+    pub name: String,
+    number: usize,
+    client: Client,
+    state: watch::Sender<State>,
+    hurry: Notify,
+    identities: Arc<Identities>,
+    connect_timeout: Duration,
+    /// Connections for requests that wait on the server, not in use at the moment.
+    spare: Mutex<Vec<Arc<Link>>>,
+}
+
+impl Node {
+    /// # Errors
+    /// [`Error::Config`] for what is no URL of a server.
+    pub fn new(
+        number: usize,
+        url: &str,
+        identities: &Arc<Identities>,
+        connect_timeout: Duration,
+    ) -> Result<Node, Error> {
+        // Not the URL itself: there may be a password in it.
+        let wrong = |error: redis::RedisError| {
+            Error::Config(format!(
+                "the URL of node {} is wrong: {error}. It is to look like redis://host:6379, \
+                 rediss://user:password@host:6379/db or redis+unix:///path/of/socket",
+                number + 1
+            ))
+        };
+        let info = url.into_connection_info().map_err(wrong)?;
+        let keepalive =
+            TcpKeepalive::new().with_time(HOST_TIMEOUT / 2).with_interval(HOST_TIMEOUT / 5).with_retries(3);
+        let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
+        #[cfg(target_os = "linux")]
+        let tcp = tcp.set_user_timeout(HOST_TIMEOUT);
+        let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let info = info.set_tcp_settings(tcp).set_redis_settings(redis);
+        if let ConnectionAddr::TcpTls { .. } = info.addr() {
+            choose_cryptography();
+        }
+        let name = info.addr().to_string();
+        let why = NodeError::Unreachable("not connected yet".into());
+        Ok(Node {
+            client: Client::open(info).map_err(wrong)?,
+            name,
+            number,
+            state: watch::Sender::new(State::Down { attempts: 0, since: None, why }),
+            hurry: Notify::new(),
+            identities: Arc::clone(identities),
+            connect_timeout,
+            spare: Mutex::default(),
+        })
+    }
+
+    /// Sends a request over the connection, or over the next one if there is none.
+    pub fn ask(self: &Arc<Self>, command: &Packed) -> Flight {
+        match &*self.state.borrow() {
+            State::Up(link) => Flight::over(link, command),
+            State::Down { since: Some(since), why, .. } if since.elapsed() < LEAST_BACKOFF => {
+                Flight(Stage::Failed(Some(why.clone())))
+            }
+            State::Down { .. } => {
+                let node = Arc::clone(self);
+                let link = Box::pin(async move { node.next_link().await });
+                Flight(Stage::Connecting(link, Arc::clone(command)))
+            }
+        }
+    }
+
+    /// The connection, if there is one.
+    pub fn link(&self) -> Option<Arc<Link>> {
+        match &*self.state.borrow() {
+            State::Up(link) => Some(Arc::clone(link)),
+            State::Down { .. } => None,
+        }
+    }
+
+    /// The server that is listed twice, if this node is found to be one.
+    pub fn same_server(&self) -> Option<String> {
+        match &*self.state.borrow() {
+            State::Down { why: NodeError::SameServer(other), .. } => Some(other.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether a first attempt to connect has ended, either way.
+    pub async fn tried(&self) {
+        let tried = |state: &State| !matches!(state, State::Down { attempts: 0, .. });
+        // The sender is this node's own: it lives.
+        let _ = self.state.subscribe().wait_for(tried).await;
+    }
+
+    /// Returns once there is a connection other than the one of this generation.
+    pub async fn link_after(&self, generation: u64) -> Arc<Link> {
+        let mut state = self.state.subscribe();
+        loop {
+            match &*state.borrow_and_update() {
+                State::Up(link) if link.generation != generation => return Arc::clone(link),
+                _ => {}
+            }
+            // The sender is this node's own: it lives.
+            let _ = state.changed().await;
+        }
+    }
+
+    /// The connection as soon as there is one, or why the next attempt to make one failed.
+    async fn next_link(&self) -> Result<Arc<Link>, NodeError> {
+        let mut state = self.state.subscribe();
+        let before = match &*state.borrow_and_update() {
+            State::Up(link) => return Ok(Arc::clone(link)),
+            State::Down { attempts, .. } => *attempts,
+        };
+        self.hurry.notify_one();
+        loop {
+            // The sender is this node's own: it lives.
+            let _ = state.changed().await;
+            match &*state.borrow_and_update() {
+                State::Up(link) => return Ok(Arc::clone(link)),
+                State::Down { attempts, why, .. } if *attempts > before => return Err(why.clone()),
+                State::Down { .. } => {}
+            }
+        }
+    }
+
+    /// A connection for a request that waits on the server: others must not wait behind it.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn link_to_wait_on(&self) -> Result<Arc<Link>, NodeError> {
+        while let Some(link) = self.spare().pop() {
+            if !link.is_broken() {
+                return Ok(link);
+            }
+        }
+        self.open(0).await
+    }
+
+    /// Takes such a connection back, with nothing under way on it.
+    pub fn keep_spare(&self, link: Arc<Link>) {
+        const MOST_SPARE: usize = 8;
+        let mut spare = self.spare();
+        if spare.len() < MOST_SPARE && !link.is_broken() {
+            spare.push(link);
+        }
+    }
+
+    fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Link>>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn open(&self, generation: u64) -> Result<Arc<Link>, NodeError> {
+        let open = async {
+            let link = Link::open(&self.client, generation).await?;
+            let run_id = link.run_id().await?;
+            Ok((link, run_id))
+        };
+        let (link, run_id) = match tokio::time::timeout(self.connect_timeout, open).await {
+            Ok(opened) => opened?,
+            Err(_) => return Err(NodeError::NoAnswer(self.connect_timeout)),
+        };
+        self.identities.claim(self.number, &self.name, run_id).map_err(NodeError::SameServer)?;
+        Ok(Arc::new(link))
+    }
+
+    /// Makes the connection and makes it again, for ever.
+    pub async fn keep_connected(self: Arc<Self>) {
+        let mut generation = 0;
+        let mut attempts = 0;
+        let mut backoff = LEAST_BACKOFF;
+        loop {
+            generation += 1;
+            attempts += 1;
+            match self.open(generation).await {
+                Ok(link) => {
+                    backoff = LEAST_BACKOFF;
+                    self.state.send_replace(State::Up(Arc::clone(&link)));
+                    link.broken().await;
+                    self.identities.forget(self.number);
+                    // Not counted as an attempt in vain: requests wait for the next one.
+                    let why = NodeError::Unreachable("the connection broke".into());
+                    self.state.send_replace(State::Down { attempts, since: None, why });
+                }
+                Err(why) => {
+                    let since = Some(Instant::now());
+                    self.state.send_replace(State::Down { attempts, since, why });
+                    tokio::time::sleep(LEAST_BACKOFF).await;
+                    let pause = backoff.mul_f64(rand::random_range(0.5..=1.0));
+                    let _ = tokio::time::timeout(pause, self.hurry.notified()).await;
+                    backoff = (backoff * 2).min(MOST_BACKOFF);
+                }
+            }
+        }
+    }
+}
+
+/// TLS needs it; without a choice rustls panics. What the program has chosen stays.
+fn choose_cryptography() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // An error says that another thread has chosen meanwhile.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+}
+
+/// A request to one node, from the moment it was to be sent.
+pub(crate) struct Flight(Stage);
+
+enum Stage {
+    Failed(Option<NodeError>),
+    Connecting(Pin<Box<dyn Future<Output = Result<Arc<Link>, NodeError>> + Send>>, Packed),
+    Sent(Asked),
+}
+
+impl Flight {
+    fn over(link: &Arc<Link>, command: &Packed) -> Flight {
+        Flight(match link.ask(command) {
+            Ok(asked) => Stage::Sent(asked),
+            Err(error) => Stage::Failed(Some(error)),
+        })
+    }
+
+    /// A request that was sent without [`Node::ask`].
+    pub fn sent(asked: Asked) -> Flight {
+        Flight(Stage::Sent(asked))
+    }
+
+    /// Its time limit has passed.
+    pub fn is_late(&self) {
+        if let Stage::Sent(asked) = &self.0 {
+            asked.is_late();
+        }
+    }
+
+    /// The generation of the connection over which it was sent, if it was.
+    pub fn generation(&self) -> Option<u64> {
+        match &self.0 {
+            Stage::Sent(asked) => Some(asked.generation()),
+            _ => None,
+        }
+    }
+}
+
+impl Future for Flight {
+    type Output = Result<Reply, NodeError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match &mut self.0 {
+                Stage::Failed(error) => {
+                    let again = || NodeError::Broken("asked for its reply twice".into());
+                    return Poll::Ready(Err(error.take().unwrap_or_else(again)));
+                }
+                Stage::Connecting(link, command) => match link.as_mut().poll(context) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Ready(Ok(link)) => *self = Flight::over(&link, command),
+                },
+                Stage::Sent(asked) => return Pin::new(asked).poll(context),
+            }
+        }
+    }
+}
+
+/// Which server each node is, as far as known: one that is listed twice would count twice.
+#[derive(Default)]
+pub(crate) struct Identities(Mutex<Vec<Option<Identity>>>);
+
+struct Identity {
+    run_id: String,
+    name: String,
+}
+
+impl Identities {
+    /// # Errors
+    /// The name of the other node that is this server.
+    fn claim(&self, number: usize, name: &str, run_id: Option<String>) -> Result<(), String> {
+        let Some(run_id) = run_id else {
+            return Ok(());
+        };
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = known.iter().enumerate().filter(|(other, _)| *other != number);
+        let same = others.filter_map(|(_, known)| known.as_ref()).find(|known| known.run_id == run_id);
+        if let Some(same) = same {
+            return Err(same.name.clone());
+        }
+        if known.len() <= number {
+            known.resize_with(number + 1, || None);
+        }
+        known[number] = Some(Identity { run_id, name: name.into() });
+        Ok(())
+    }
+
+    fn forget(&self, number: usize) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(identity) = known.get_mut(number) {
+            *identity = None;
+        }
+    }
+}

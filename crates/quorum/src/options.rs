@@ -1,0 +1,185 @@
+//! What can be set, and what is wrong with it.
+
+use crate::Error;
+use std::time::Duration;
+
+/// Longest time limit of a node that is derived from the ttl.
+const MOST_NODE_TIMEOUT: Duration = Duration::from_millis(50);
+const LEAST_NODE_TIMEOUT: Duration = Duration::from_millis(5);
+const MOST_LOST_MARGIN: Duration = Duration::from_secs(1);
+const LEAST_LOST_MARGIN: Duration = Duration::from_millis(5);
+/// Taken off the validity beside the drift: what the timers of both sides are inexact by.
+const TIMER_ERROR: Duration = Duration::from_millis(2);
+
+/// How a [`Quorum`](crate::Quorum) behaves. The defaults suit a local network.
+///
+/// ```
+/// use redis_lock_quorum::Options;
+/// use std::time::Duration;
+///
+/// let patient = Options { retry_count: 20, retry_delay: Duration::from_millis(50), ..Options::default() };
+/// assert_eq!(patient.drift, 0.01);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// By how much the *rates* of two clocks may differ, as a part of the ttl: 0.01. Each clock may be wrong by
+    /// half of it. Taken off the validity, with 2 ms for the timers.
+    pub drift: f64,
+    /// How often an attempt that did not succeed is repeated: 3 (so there are up to four). A time given with
+    /// [`Acquire::wait`](crate::Acquire::wait) replaces it.
+    pub retry_count: u32,
+    /// Time between two attempts: 200 ms.
+    pub retry_delay: Duration,
+    /// The time between two attempts is longer or shorter by up to this, at random: 100 ms.
+    pub retry_jitter: Duration,
+    /// How long a node may take to answer a request, connecting to it included. Unless set: 5 % of the ttl,
+    /// at least 5 ms and at most 50 ms.
+    pub node_timeout: Option<Duration>,
+    /// How long before the end of the validity [`Lock::lost`](crate::Lock::lost) tells, for work to
+    /// stop in time. Unless set: a tenth of the ttl, at least 5 ms (a quarter of the ttl if that is less) and at
+    /// most 1 s.
+    pub lost_margin: Option<Duration>,
+    /// How long the making of one connection may take: 2 s. It goes on in the background; no request waits
+    /// for it longer than `node_timeout`.
+    pub connect_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            drift: 0.01,
+            retry_count: 3,
+            retry_delay: Duration::from_millis(200),
+            retry_jitter: Duration::from_millis(100),
+            node_timeout: None,
+            lost_margin: None,
+            connect_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Options {
+    /// # Errors
+    /// [`Error::Config`] with what is wrong.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if !(0.0..1.0).contains(&self.drift) {
+            return Err(Error::Config(format!("drift is {}: it must be at least 0 and below 1", self.drift)));
+        }
+        let zero =
+            |name: &str| Err(Error::Config(format!("{name} is zero: give it a time, or leave it unset")));
+        if self.node_timeout == Some(Duration::ZERO) {
+            return zero("node_timeout");
+        }
+        if self.connect_timeout.is_zero() {
+            return zero("connect_timeout");
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// [`Error::Config`] for a ttl that leaves no validity, or has no room for the margin.
+    pub(crate) fn check_ttl(&self, ttl: Duration) -> Result<(), Error> {
+        if ttl.as_millis() > i64::MAX as u128 {
+            return Err(Error::Config(format!("a ttl of {ttl:?} is too long")));
+        }
+        let allowance = self.allowance(ttl);
+        if ttl <= allowance {
+            return Err(Error::Config(format!(
+                "a ttl of {ttl:?} is too short: {allowance:?} of it are for clock drift and timers"
+            )));
+        }
+        match self.lost_margin {
+            Some(margin) if margin >= ttl - allowance => Err(Error::Config(format!(
+                "lost_margin is {margin:?}: with a ttl of {ttl:?} a lock would be lost at once"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is taken off a ttl before it is a validity.
+    pub(crate) fn allowance(&self, ttl: Duration) -> Duration {
+        let drift = Duration::from_millis((ttl.as_millis() as f64 * self.drift).ceil() as u64);
+        drift + TIMER_ERROR
+    }
+
+    pub(crate) fn node_timeout(&self, ttl: Duration) -> Duration {
+        self.node_timeout.unwrap_or_else(|| (ttl / 20).clamp(LEAST_NODE_TIMEOUT, MOST_NODE_TIMEOUT))
+    }
+
+    pub(crate) fn lost_margin(&self, ttl: Duration) -> Duration {
+        let derived = || (ttl / 10).clamp(LEAST_LOST_MARGIN, MOST_LOST_MARGIN).min(ttl / 4);
+        self.lost_margin.unwrap_or_else(derived)
+    }
+
+    /// The time until the next attempt: delay ± jitter, at random.
+    pub(crate) fn pause(&self) -> Duration {
+        let jitter = self.retry_jitter.mul_f64(rand::random_range(0.0..=2.0));
+        (self.retry_delay + jitter).saturating_sub(self.retry_jitter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn the_node_timeout_follows_the_ttl_within_bounds() {
+        let options = Options::default();
+        for (ttl, timeout) in [(10, 5), (100, 5), (400, 20), (1_000, 50), (60_000, 50)] {
+            assert_eq!(options.node_timeout(ms(ttl)), ms(timeout), "{ttl}");
+        }
+        let options = Options { node_timeout: Some(ms(900)), ..options };
+        assert_eq!(options.node_timeout(ms(10)), ms(900));
+    }
+
+    #[test]
+    fn drift_is_rounded_up() {
+        assert_eq!(Options::default().allowance(ms(10_000)), ms(102));
+        assert_eq!(Options::default().allowance(ms(10_001)), ms(103));
+        assert_eq!(Options { drift: 0.0, ..Options::default() }.allowance(ms(5)), ms(2));
+    }
+
+    #[test]
+    fn pauses_lie_around_the_delay() {
+        let options = Options { retry_delay: ms(20), retry_jitter: ms(30), ..Options::default() };
+        let pauses: Vec<_> = (0..1_000).map(|_| options.pause()).collect();
+        assert!(pauses.iter().all(|pause| *pause <= ms(50)));
+        assert!(pauses.iter().any(|pause| *pause > ms(40)) && pauses.contains(&ms(0)));
+    }
+
+    #[test]
+    fn bad_options_are_told_apart() {
+        let default = Options::default;
+        for (options, word) in [
+            (Options { drift: -0.1, ..default() }, "drift is -0.1"),
+            (Options { drift: 1.0, ..default() }, "drift is 1"),
+            (Options { drift: f64::NAN, ..default() }, "drift is NaN"),
+            (Options { node_timeout: Some(ms(0)), ..default() }, "node_timeout is zero"),
+            (Options { connect_timeout: ms(0), ..default() }, "connect_timeout is zero"),
+        ] {
+            let error = options.check().unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+        assert!(default().check().is_ok());
+    }
+
+    #[test]
+    fn a_ttl_needs_room() {
+        let options = Options { lost_margin: Some(ms(50)), ..Options::default() };
+        for (ttl, word) in [
+            (ms(0), "too short"),
+            (ms(3), "too short"),
+            (ms(50), "lost_margin is 50ms"),
+            (Duration::MAX, "too long"),
+        ] {
+            let error = options.check_ttl(ttl).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+        assert!(options.check_ttl(ms(54)).is_ok());
+        assert!(Options::default().check_ttl(ms(4)).is_ok());
+    }
+}

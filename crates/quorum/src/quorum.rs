@@ -1,0 +1,169 @@
+//! A set of independent servers that locks are taken on.
+
+use crate::acquire::Acquire;
+use crate::error::Error;
+use crate::lock::Lease;
+use crate::node::{Identities, Node};
+use crate::options::Options;
+use crate::resources::Resources;
+use crate::shared::Shared;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// When a majority is connected, the others are waited for no longer than this.
+const STRAGGLERS: Duration = Duration::from_millis(50);
+
+/// Locks over several independent servers with the module: one (then it is no quorum, but works), three or
+/// five. Cheap to clone; all clones share the connections.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # let cluster = redis_lock_harness::Cluster::start(3);
+/// # let urls = cluster.urls();
+/// use redis_lock_quorum::{Options, Quorum};
+/// use std::time::Duration;
+///
+/// let quorum = Quorum::connect(urls, Options::default()).await?;
+/// let lock = quorum.acquire("report", Duration::from_secs(10)).await?;
+/// // ... work ...
+/// lock.release().await?;
+/// # Ok::<(), redis_lock_quorum::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Quorum(Arc<Shared>);
+
+impl Quorum {
+    /// Connects to the nodes, and returns when it has: when each of them is connected or has failed, and soon
+    /// after a majority is. A node that is down is no error; it is connected to when it is there.
+    ///
+    /// URLs are as of the crate `redis`: `redis://host:6379`, `rediss://user:password@host:6379/0` with TLS,
+    /// `redis+unix:///path/of/socket`. The connections live on the tokio runtime that this is called on.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a wrong URL, a wrong option, no node at all, or a server that is listed twice.
+    pub async fn connect<U>(urls: U, options: Options) -> Result<Quorum, Error>
+    where
+        U: IntoIterator<Item: AsRef<str>>,
+    {
+        options.check()?;
+        let identities = Arc::new(Identities::default());
+        let node = |(number, url): (usize, U::Item)| {
+            Node::new(number, url.as_ref(), &identities, options.connect_timeout).map(Arc::new)
+        };
+        let nodes: Vec<Arc<Node>> = urls.into_iter().enumerate().map(node).collect::<Result<_, _>>()?;
+        if nodes.is_empty() {
+            return Err(Error::Config("no node is given: name at least one URL".into()));
+        }
+        for (number, node) in nodes.iter().enumerate() {
+            if nodes[..number].iter().any(|before| before.name == node.name) {
+                return Err(Error::Config(format!("{} is listed twice: list each server once", node.name)));
+            }
+        }
+        let quorum = Quorum(Arc::new(Shared::start(nodes, options)));
+        quorum.connected().await;
+        quorum.0.check_nodes()?;
+        Ok(quorum)
+    }
+
+    async fn connected(&self) {
+        let nodes = &self.0.nodes;
+        let all = async {
+            for node in nodes {
+                node.tried().await;
+            }
+        };
+        let majority = async {
+            let needed = nodes.len() / 2 + 1;
+            while nodes.iter().filter(|node| node.link().is_some()).count() < needed {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            tokio::time::sleep(STRAGGLERS).await;
+        };
+        tokio::select! {
+            () = all => {}
+            () = majority => {}
+        }
+    }
+
+    /// Asks for a lock on one resource or several, for `ttl`. To be awaited; see [`Acquire`] for what else can be said.
+    ///
+    /// Validity counts from the sending of the request. An attempt that does not succeed is repeated as the
+    /// [`Options`] say; each has a fresh owner and is cleaned up, also when this future is dropped.
+    ///
+    /// # Errors
+    /// That of the last attempt. [`Error::Held`]: others hold it. [`Error::NoQuorum`]: too many nodes failed.
+    /// [`Error::Late`]: answered too slowly to be valid. [`Error::Config`]: it can't be asked for like
+    /// this, and nothing was sent.
+    pub fn acquire(&self, resources: impl Into<Resources>, ttl: Duration) -> Acquire {
+        Acquire::new(&self.0, resources.into(), ttl)
+    }
+
+    /// Does some work under a lock, which is renewed at half of the ttl for as long as that takes, and
+    /// then released. The work gets a [`Lease`]: its [`lost`](Lease::lost) tells as soon as the lock is no longer
+    /// certain, before its validity ends. Then the work is to stop; it is not stopped by force.
+    ///
+    /// Gives back what the work gave, whatever becomes of the release.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let cluster = redis_lock_harness::Cluster::start(3);
+    /// # let quorum = redis_lock_quorum::Quorum::connect(cluster.urls(), Default::default()).await?;
+    /// # async fn long_task(_token: u64) {}
+    /// use std::time::Duration;
+    ///
+    /// let finished = quorum
+    ///     .using("report", Duration::from_secs(10), |lock| async move {
+    ///         tokio::select! {
+    ///             () = long_task(lock.fencing_token()) => true,
+    ///             () = lock.lost() => false,
+    ///         }
+    ///     })
+    ///     .await?;
+    /// assert!(finished);
+    /// # Ok::<(), redis_lock_quorum::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// Why there was no lock, as for [`Quorum::acquire`]; then the work was not begun.
+    pub async fn using<F, W>(
+        &self,
+        resources: impl Into<Resources>,
+        ttl: Duration,
+        work: F,
+    ) -> Result<W::Output, Error>
+    where
+        F: FnOnce(Lease) -> W,
+        W: Future,
+    {
+        self.acquire(resources, ttl).using(work).await
+    }
+
+    /// Returns when all releases that go on in the background are done: those of dropped locks, of requests
+    /// that were given up, and on nodes that could not be reached. Worth a wait, with a time
+    /// limit, before a program ends.
+    pub async fn settled(&self) {
+        self.0.settled().await;
+    }
+
+    /// How many locks were acquired, and how many of them in one round trip.
+    #[doc(hidden)]
+    pub fn round_trips(&self) -> (u64, u64) {
+        (self.0.acquired.load(Ordering::Relaxed), self.0.in_one_round.load(Ordering::Relaxed))
+    }
+
+    /// Moves the wall clock that tokens are proposed from, for tests.
+    #[doc(hidden)]
+    pub fn step_wall_clock(&self, ms: i64) {
+        self.0.wall_ahead_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Quorum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nodes: Vec<&str> = self.0.nodes.iter().map(|node| node.name.as_str()).collect();
+        f.debug_struct("Quorum").field("nodes", &nodes).field("options", &self.0.options).finish()
+    }
+}

@@ -1,0 +1,96 @@
+//! Gives a lock back, on all nodes.
+
+use crate::command::Reply;
+use crate::error::{Error, NodeAnswer, NodeError, NodeReport};
+use crate::flights::{Flights, Landing};
+use crate::lock::LockState;
+use crate::node::Flight;
+
+/// What the nodes answered to a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Released {
+    /// How many released it now.
+    pub released: usize,
+    /// How many had nothing to release any more: its ttl was over there, or the node has forgotten it, or
+    /// had never granted it.
+    pub gone: usize,
+    /// Each node's answer. Those that failed are released in the background.
+    pub nodes: Vec<NodeReport>,
+}
+
+/// Releases under way. Dropped, they are seen through in the background.
+struct Releases<'a> {
+    lock: &'a LockState,
+    flights: Flights<()>,
+}
+
+impl Releases<'_> {
+    fn land(&mut self, landing: Landing<()>) -> NodeAnswer {
+        let mut claimed = self.lock.claimed();
+        claimed.claim.note(landing.node, landing.generation);
+        claimed.claim.release_landed(landing.node, &landing.reply, landing.late);
+        match landing.reply {
+            Ok(Reply::Number(_)) => NodeAnswer::Released,
+            Ok(Reply::Zero) => NodeAnswer::Gone,
+            Ok(reply) => NodeError::Unexpected(format!("{reply:?}")).into(),
+            Err(error) => error.into(),
+        }
+    }
+}
+
+impl Drop for Releases<'_> {
+    fn drop(&mut self) {
+        let under_way: Vec<(usize, (), Flight)> = self.flights.drain().collect();
+        if under_way.is_empty() {
+            return;
+        }
+        let claimed = self.lock.claimed();
+        for (node, (), flight) in under_way {
+            claimed.claim.hand_over(node, flight);
+        }
+    }
+}
+
+pub(crate) async fn release(lock: &LockState) -> Result<Released, Error> {
+    let (mut releases, mut answers) = begin(lock);
+    while let Some(landing) = releases.flights.next().await {
+        let node = landing.node;
+        answers[node] = releases.land(landing);
+    }
+    drop(releases);
+    let count = |wanted: NodeAnswer| answers.iter().filter(|answer| **answer == wanted).count();
+    let (released, gone) = (count(NodeAnswer::Released), count(NodeAnswer::Gone));
+    let failure = lock.failure(&answers);
+    if released + gone < failure.needed {
+        return Err(Error::NoQuorum(failure));
+    }
+    Ok(Released { released, gone, nodes: failure.nodes })
+}
+
+/// As far as it can be done without waiting; the rest in the background.
+pub(crate) fn abandon(lock: &LockState) {
+    drop(begin(lock));
+}
+
+/// Sends the releases, the first time.
+fn begin(lock: &LockState) -> (Releases<'_>, Vec<NodeAnswer>) {
+    let mut flights = Flights::default();
+    let mut claimed = lock.claimed();
+    // A node that was never asked has nothing to release.
+    let mut answers = vec![NodeAnswer::Gone; lock.quorum.nodes.len()];
+    if !claimed.released {
+        for (node, answer) in answers.iter_mut().enumerate() {
+            if let Some(error) = claimed.claim.left_to_background(node) {
+                *answer = error.into();
+            }
+        }
+        let limit = claimed.claim.limit;
+        for (node, flight) in claimed.release() {
+            flights.add(node, (), flight, limit);
+        }
+    }
+    drop(claimed);
+    lock.end_now();
+    (Releases { lock, flights }, answers)
+}

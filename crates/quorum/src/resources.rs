@@ -1,0 +1,70 @@
+//! Names of what is locked.
+
+use crate::Error;
+
+/// One resource, or several that are locked together: all or none, under one token. On each node they
+/// are keys of these names.
+///
+/// ```
+/// use redis_lock_quorum::Resources;
+///
+/// let one = Resources::from("account:1");
+/// let two = Resources::from(["account:1", "account:2"]);
+/// let any = Resources::from((1..=2).map(|id| format!("account:{id}")).collect::<Vec<_>>());
+/// assert_ne!(one, two);
+/// assert_eq!(two, any);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resources(Vec<String>);
+
+impl Resources {
+    /// Their names.
+    pub fn names(&self) -> &[String] {
+        &self.0
+    }
+
+    /// # Errors
+    /// [`Error::Config`] where there is none.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.0.is_empty() {
+            return Err(Error::Config("no resource is given: name at least one".into()));
+        }
+        Ok(())
+    }
+}
+
+impl From<&str> for Resources {
+    fn from(name: &str) -> Self {
+        Resources(vec![name.into()])
+    }
+}
+
+impl From<String> for Resources {
+    fn from(name: String) -> Self {
+        Resources(vec![name])
+    }
+}
+
+impl From<&String> for Resources {
+    fn from(name: &String) -> Self {
+        Resources(vec![name.clone()])
+    }
+}
+
+impl<T: Into<String>> From<Vec<T>> for Resources {
+    fn from(names: Vec<T>) -> Self {
+        Resources(names.into_iter().map(Into::into).collect())
+    }
+}
+
+impl<T: Into<String>, const N: usize> From<[T; N]> for Resources {
+    fn from(names: [T; N]) -> Self {
+        Resources(names.into_iter().map(Into::into).collect())
+    }
+}
+
+impl<T: AsRef<str>> From<&[T]> for Resources {
+    fn from(names: &[T]) -> Self {
+        Resources(names.iter().map(|name| name.as_ref().into()).collect())
+    }
+}

@@ -1,0 +1,136 @@
+//! What a quorum and all that came from it have in common.
+
+use crate::command::Terms;
+use crate::error::{Error, Failure, NodeAnswer, NodeReport};
+use crate::node::Node;
+use crate::options::Options;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+pub(crate) struct Shared {
+    pub nodes: Vec<Arc<Node>>,
+    pub options: Options,
+    /// The highest token that an acquisition was completed with.
+    completed: AtomicU64,
+    /// How far the wall clock is moved, for tests.
+    pub wall_ahead_ms: AtomicI64,
+    /// How many locks were acquired, and how many of them in one round trip.
+    pub acquired: AtomicU64,
+    pub in_one_round: AtomicU64,
+    runtime: Handle,
+    cleaning: watch::Sender<usize>,
+    connecting: Vec<AbortHandle>,
+}
+
+impl Shared {
+    /// Starts a task for each node, on the runtime in whose context this is called.
+    pub fn start(nodes: Vec<Arc<Node>>, options: Options) -> Shared {
+        let runtime = Handle::current();
+        let connect = |node: &Arc<Node>| runtime.spawn(Arc::clone(node).keep_connected()).abort_handle();
+        Shared {
+            connecting: nodes.iter().map(connect).collect(),
+            nodes,
+            options,
+            completed: AtomicU64::new(0),
+            wall_ahead_ms: AtomicI64::new(0),
+            acquired: AtomicU64::new(0),
+            in_one_round: AtomicU64::new(0),
+            runtime,
+            cleaning: watch::Sender::new(0),
+        }
+    }
+
+    /// The token to propose: the wall clock, or what follows the highest token completed with. Grants that
+    /// were not taken don't count: a node that runs ahead would spoil every proposal.
+    pub fn proposal(&self) -> u64 {
+        let clock = crate::clock::wall_clock(self.wall_ahead_ms.load(Ordering::Relaxed));
+        clock.max(self.completed.load(Ordering::Relaxed) + 1)
+    }
+
+    pub fn complete(&self, token: u64, one_round: bool) {
+        self.completed.fetch_max(token, Ordering::Relaxed);
+        self.acquired.fetch_add(1, Ordering::Relaxed);
+        self.in_one_round.fetch_add(u64::from(one_round), Ordering::Relaxed);
+    }
+
+    /// # Errors
+    /// [`Error::Config`] where two nodes are found to be one server.
+    pub fn check_nodes(&self) -> Result<(), Error> {
+        for node in &self.nodes {
+            if let Some(other) = node.same_server() {
+                let name = &node.name;
+                return Err(Error::Config(format!(
+                    "{name} and {other} are the same server: it would count twice. List each server once"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs something that nobody waits for, for at most so long. Works from any thread, also while
+    /// a value is dropped; when the runtime is gone, it is not done.
+    pub fn in_background(
+        self: &Arc<Self>,
+        at_most: Duration,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let running = Running::new(self);
+        self.runtime.spawn(async move {
+            let _running = running;
+            // What it is to end has ended by itself then.
+            let _ = tokio::time::timeout(at_most, task).await;
+        });
+    }
+
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        self.runtime.spawn(task).abort_handle()
+    }
+
+    /// Returns when nothing runs in the background.
+    pub async fn settled(&self) {
+        // The sender is this value's own: it lives.
+        let _ = self.cleaning.subscribe().wait_for(|running| *running == 0).await;
+    }
+
+    pub fn failure(&self, terms: &Terms, answers: &[NodeAnswer], left: Duration) -> Failure {
+        let report = |(node, answer): (&Arc<Node>, &NodeAnswer)| NodeReport {
+            node: node.name.clone(),
+            answer: answer.clone(),
+        };
+        Failure {
+            resources: terms.resources.names().to_vec(),
+            needed: terms.kind.needed(self.nodes.len()),
+            nodes: self.nodes.iter().zip(answers).map(report).collect(),
+            left,
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        for task in &self.connecting {
+            task.abort();
+        }
+    }
+}
+
+/// Counts a background task for as long as it runs, however it ends.
+struct Running(Arc<Shared>);
+
+impl Running {
+    fn new(quorum: &Arc<Shared>) -> Running {
+        quorum.cleaning.send_modify(|running| *running += 1);
+        Running(Arc::clone(quorum))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.cleaning.send_modify(|running| *running -= 1);
+    }
+}

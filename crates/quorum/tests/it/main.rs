@@ -1,0 +1,15 @@
+//! The quorum client against real servers, each behind a proxy that does what networks do.
+
+mod clean;
+mod clocks;
+mod config;
+mod examples;
+mod extend;
+mod late;
+mod outcomes;
+mod semaphore;
+mod support;
+mod tls;
+mod tokens;
+mod using;
+mod waiting;
