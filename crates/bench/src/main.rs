@@ -44,6 +44,10 @@
 //! **Contention**: the same with 64 clients that hold for a while, against polling with
 //! `SET NX PX`. A wait counts from the first command that was sent for it.
 //!
+//! **Quorum**: acquire and release over 1, 3 and 5 nodes by the quorum client, against the crate rslock
+//! on the same nodes. All run on this machine: with more nodes than CPUs, wall time is their CPU time
+//! too, so that is given as well.
+//!
 //! A bound that a figure does not keep is marked `MISSED`; the exit status is 0 all the same, since
 //! a busy machine can be the reason.
 
@@ -58,6 +62,7 @@ mod kinds;
 mod memory;
 mod million;
 mod pairs;
+mod quorum;
 mod reclaim;
 mod size;
 mod table;
@@ -70,13 +75,14 @@ use table::Table;
 
 type Measurement = fn(&Size) -> Vec<Table>;
 
-const MEASUREMENTS: [(&str, Measurement); 6] = [
+const MEASUREMENTS: [(&str, Measurement); 7] = [
     ("pairs", pairs::measure),
     ("kinds", kinds::measure),
     ("memory", memory::measure),
     ("million", million::measure),
     ("handoff", handoff::measure),
     ("contention", contention::measure),
+    ("quorum", quorum::measure),
 ];
 
 fn main() -> ExitCode {
@@ -86,7 +92,7 @@ fn main() -> ExitCode {
     let known = |name: &&str| MEASUREMENTS.iter().any(|(measurement, _)| measurement == name);
     if !flags.iter().all(|flag| *flag == "--quick") || !names.iter().all(known) {
         eprintln!(
-            "usage: redis-lock-bench [--quick] [pairs] [kinds] [memory] [million] [handoff] [contention]"
+            "usage: redis-lock-bench [--quick] [pairs] [kinds] [memory] [million] [handoff] [contention] [quorum]"
         );
         return ExitCode::from(2);
     }

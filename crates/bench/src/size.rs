@@ -24,6 +24,8 @@ pub struct Size {
     pub handoffs: usize,
     /// How long clients are left alone, for the server to shrink their buffers, and to see what they cost.
     pub rest: Duration,
+    /// Acquires of each client over several nodes.
+    pub quorum_pairs: usize,
     /// How long each way of locking is fought over.
     pub contention: Duration,
 }
@@ -40,6 +42,7 @@ impl Size {
         waiters: [300, 3_000],
         handoffs: 6_000,
         rest: Duration::from_secs(4),
+        quorum_pairs: 5_000,
         contention: Duration::from_secs(3),
     };
 
@@ -54,6 +57,7 @@ impl Size {
         waiters: [20, 200],
         handoffs: 200,
         rest: Duration::from_millis(200),
+        quorum_pairs: 200,
         contention: Duration::from_millis(300),
     };
 }

@@ -27,6 +27,8 @@ fn every_measurement_prints_its_figures() {
         "LOCK.ACQUIRE … BLOCK 0: bytes a waiter  ",
         "LOCK.ACQUIRE BLOCK: p99 wait, ms  ",
         "SET NX PX, sleep 100 ms: acquires a second  ",
+        "redis-lock, 5 nodes: acquire, p50  ",
+        "rslock, 3 nodes: release, p99  ",
     ] {
         let line =
             text.lines().find(|line| line.contains(row)).unwrap_or_else(|| panic!("no {row:?} in {text}"));
@@ -34,7 +36,7 @@ fn every_measurement_prints_its_figures() {
         let figure: f64 = figure.and_then(|figure| figure.parse().ok()).unwrap_or(0.0);
         assert!(figure > 0.0 && figure.is_finite(), "{line}");
     }
-    assert!(text.contains(" of 17 bounds kept"), "{text}");
+    assert!(text.contains(" of 21 bounds kept"), "{text}");
 }
 
 #[test]
