@@ -11,7 +11,7 @@ use naive::Rule;
 use redis_lock_quorum::Kind::{self, Exclusive, Limit, Shared};
 use stateright::{Checker, HasDiscoveries, Model};
 use std::time::Instant;
-use world::{Faults, World, DIFFER, RISE};
+use world::{DIFFER, Faults, RISE, World};
 
 const THREADS: usize = 2;
 /// No faults but those that are always there: any order, any loss, expiry at any moment.

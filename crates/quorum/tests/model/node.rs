@@ -1,7 +1,7 @@
 //! One server, as far as one lock and its counter go: it decides with the code of the module.
 
 use crate::naive::Rule;
-use redis_lock_core::plan::{acquisition, extension, standing, Grant};
+use redis_lock_core::plan::{Grant, acquisition, extension, standing};
 use redis_lock_core::{Error, Hold, Limit, Lock, Tokens};
 use redis_lock_quorum::agreement::{Answer, Request};
 

@@ -8,8 +8,8 @@ use crate::naive::{Naive, Rule};
 use crate::network::Line;
 use crate::node::{Circumstances, Node};
 use redis_lock_core::Limit;
-use redis_lock_quorum::agreement::{Agreement, Answer, Message, Outcome, Request};
 use redis_lock_quorum::Kind;
+use redis_lock_quorum::agreement::{Agreement, Answer, Message, Outcome, Request};
 use stateright::{Model, Property};
 
 /// How often each of these may happen in one history.
