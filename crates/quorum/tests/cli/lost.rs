@@ -1,7 +1,7 @@
 //! `redis-lock run`: the lock goes on while the command runs, and the command does not go on without it.
 
 use crate::support::*;
-use redis_lock_harness::{Cluster, eventually};
+use redis_lock_harness::{Cluster, Node, eventually};
 
 #[test]
 fn it_is_renewed_beyond_the_ttl() {
@@ -46,10 +46,13 @@ fn a_lost_lock_ends_the_command_and_its_children_before_others_can_have_it() {
     // The nodes live on and keep their holds: so it can be seen when those end.
     cluster.nodes().iter().for_each(|node| node.proxy().freeze());
     eventually(BOUND, || processes.iter().all(|process| !is_running(process)));
-    for node in cluster.nodes() {
-        let left = node.server().connect().run(["LOCK.TTL", KEY]).int();
-        assert!(left > 0, "the hold had ended before the command: {left}");
-    }
+    let left = |node: &Node| node.server().connect().run(["LOCK.TTL", KEY]).int();
+    let left: Vec<i64> = cluster.nodes().iter().map(left).collect();
+    // Others need two nodes that are free.
+    assert!(
+        left.iter().filter(|left| **left > 0).count() >= 2,
+        "holds had ended before the command: {left:?}"
+    );
     let outcome = program.outcome();
     assert_eq!(outcome.code(), 76, "{outcome:?}");
     assert!(outcome.err.contains("can't be renewed at the moment"), "{outcome:?}");

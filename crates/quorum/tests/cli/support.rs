@@ -97,12 +97,22 @@ impl Program {
         loop {
             let ended = self.child.try_wait().expect("it can be waited for");
             let late = start.elapsed() > BOUND;
+            if ended.is_some() {
+                self.read_all();
+            }
             let (out, err) = (self.out(), self.err());
             if out.contains(text) || err.contains(text) {
                 return;
             }
             assert!(ended.is_none() && !late, "ended ({ended:?}) or silent without {text:?}: {out}{err}");
             std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits for the end of what it printed.
+    fn read_all(&mut self) {
+        for reader in self.readers.drain(..) {
+            reader.join().expect("reading does not panic");
         }
     }
 
@@ -116,9 +126,7 @@ impl Program {
     pub fn outcome(mut self) -> Outcome {
         drop(self.stdin.take());
         let status = eventually(BOUND, || self.child.try_wait().expect("it can be waited for"));
-        for reader in self.readers.drain(..) {
-            reader.join().expect("reading does not panic");
-        }
+        self.read_all();
         Outcome { status, out: self.out(), err: self.err() }
     }
 }

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 /// Where the token is handed over.
 const FENCE: &str = "REDIS_LOCK_FENCE";
-/// What was left by its parent is looked for so often.
-const LOOK: Duration = Duration::from_millis(20);
+/// Processes that are to end are looked for so often, and after each end of a child.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// How it ended.
 pub enum Ending {
@@ -112,7 +112,7 @@ async fn end(family: &mut Family, grace: Duration, signals: &mut Signals) {
         if family.is_gone() {
             return;
         }
-        let pause = if left.is_zero() { LOOK } else { LOOK.min(left) };
+        let pause = if left.is_zero() { LOOK / 5 } else { LOOK.min(left) };
         // It ends anyway: no signal adds to that, but the end of a process comes by one.
         let _ = tokio::time::timeout(pause, signals.next()).await;
     }
