@@ -4,7 +4,7 @@ use crate::command::{Packed, Reply};
 use crate::error::{Error, NodeError};
 use crate::link::{Asked, Link};
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{Client, IntoConnectionInfo, ProtocolVersion};
+use redis::{Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -66,6 +66,9 @@ impl Node {
         let tcp = tcp.set_user_timeout(HOST_TIMEOUT);
         let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let info = info.set_tcp_settings(tcp).set_redis_settings(redis);
+        if let ConnectionAddr::TcpTls { .. } = info.addr() {
+            choose_cryptography();
+        }
         let name = info.addr().to_string();
         let why = NodeError::Unreachable("not connected yet".into());
         Ok(Node {
@@ -218,6 +221,14 @@ impl Node {
                 }
             }
         }
+    }
+}
+
+/// TLS needs it; without a choice rustls panics. What the program has chosen stays.
+fn choose_cryptography() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // An error says that another thread has chosen meanwhile.
+        let _ = rustls::crypto::ring::default_provider().install_default();
     }
 }
 

@@ -120,6 +120,10 @@ fn what_can_t_be_watched_is_told() {
     let outcome = watch(&plain, &[]).outcome();
     assert_eq!(outcome.code(), 64, "{outcome:?}");
     assert!(outcome.err.contains("the module is not loaded there"), "{outcome:?}");
+    let mut command = program();
+    command.args(["watch", "--node", &plain.url().replace("redis:", "rediss:")]);
+    let outcome = start(command).outcome();
+    assert_eq!(outcome.code(), 69, "TLS with a server that has none: {outcome:?}");
     plain.kill();
     let outcome = watch(&plain, &[]).outcome();
     assert_eq!(outcome.code(), 69, "{outcome:?}");

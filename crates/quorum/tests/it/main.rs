@@ -3,11 +3,13 @@
 mod clean;
 mod clocks;
 mod config;
+mod examples;
 mod extend;
 mod late;
 mod outcomes;
 mod semaphore;
 mod support;
+mod tls;
 mod tokens;
 mod using;
 mod waiting;

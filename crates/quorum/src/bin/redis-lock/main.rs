@@ -28,6 +28,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // For TLS. That there is one already is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     // One thread: what is waited for here is far away, and a child must be this thread's own.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
