@@ -102,13 +102,6 @@ fn several_faults_at_once() {
 }
 
 #[test]
-#[ignore = "long: run with --ignored"]
-fn three_attempts() {
-    check(world([Exclusive, Exclusive, Exclusive], 0, CALM));
-    check(world([Exclusive, Shared, Shared], 0, CALM));
-}
-
-#[test]
 fn the_plain_maximum_fails() {
     fails(Rule::PlainMaximum, CALM, DIFFER);
     fails(Rule::PlainMaximum, CALM, RISE);
