@@ -15,7 +15,7 @@ export REDIS_LOCK_MODULE ?= $(abspath $(or $(CARGO_TARGET_DIR),target))/release/
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run port test bench fmt lint clean
+.PHONY: help setup build run demo port test bench fmt lint clean
 # Prerequisites stand in the order in which they have to happen; cargo uses all cores by itself.
 .NOTPARALLEL:
 
@@ -30,6 +30,9 @@ build: setup ## Build the module: target/release/libredis_lock.so
 
 run: port build ## Start a server with the module in the foreground (PORT=6380 for another port)
 	@scripts/run.sh
+
+demo: build ## Show a lock over five local servers, two of which die, and then a third
+	@cargo run --quiet --release --package redis-lock-quorum -- demo
 
 port:
 	@scripts/port.sh

@@ -1,0 +1,62 @@
+//! `redis-lock demo`: five nodes on this machine, two of which die, and a third.
+
+mod nodes;
+mod story;
+
+use crate::exit::{self, Status};
+use crate::say;
+use crate::signals::Signals;
+use nodes::Nodes;
+use std::path::PathBuf;
+
+/// Start five local servers, take a lock over them, and kill one after the other
+///
+/// Shows what a quorum is good for, and cleans up everything, also on Ctrl-C. Needs redis-server or valkey-server, and
+/// the module.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The server program [default: redis-server, else valkey-server]
+    #[arg(long, value_name = "PROGRAM", env = "REDIS_SERVER")]
+    server: Option<PathBuf>,
+    /// The module [default: libredis_lock.so beside this program]
+    #[arg(long, value_name = "FILE", env = "REDIS_LOCK_MODULE")]
+    module: Option<PathBuf>,
+    /// Don't pause between the steps
+    #[arg(long)]
+    fast: bool,
+}
+
+/// Tells the whole story, or as much as there is time for.
+pub async fn demo(arguments: Arguments) -> Status {
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => {
+            say(&format!("can't receive signals: {error}"));
+            return exit::OS_ERROR;
+        }
+    };
+    let mut nodes = match Nodes::find(arguments.server, arguments.module) {
+        Ok(nodes) => nodes,
+        Err(message) => {
+            say(&message);
+            return exit::UNAVAILABLE;
+        }
+    };
+    let told = tokio::select! {
+        biased;
+        signal = signals.end() => Err(signal),
+        told = story::tell(&mut nodes, arguments.fast) => Ok(told),
+    };
+    drop(nodes);
+    match told {
+        Ok(Ok(())) => exit::OK,
+        Ok(Err(message)) => {
+            say(&message);
+            exit::UNAVAILABLE
+        }
+        Err(signal) => {
+            println!("\nStopped; the nodes and their files are gone.");
+            exit::by_signal(signal.number)
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! `redis-lock run`: a command under a lock, as flock(1) does it for one machine.
+
+mod command;
+mod family;
+mod renewal;
+
+use crate::exit::{self, Status};
+use crate::say;
+use crate::signals::Signals;
+use command::Ending;
+use redis_lock_quorum::{Acquire, Error, Kind, Lock, Options, Quorum};
+use std::ffi::OsString;
+use std::time::Duration;
+
+/// Most characters of a command's name in META, which takes 512 bytes.
+const MOST_NAME: usize = 64;
+/// The command must have ended so long before the validity does, as a part of the ttl.
+const KILL_MARGIN: u32 = 20;
+const MOST_KILL_MARGIN: Duration = Duration::from_secs(1);
+/// Unless said otherwise, the time between SIGTERM and SIGKILL: this part of the ttl, and not more than that.
+const GRACE: u32 = 6;
+const MOST_GRACE: Duration = Duration::from_secs(5);
+/// Releases that were not answered yet are waited for no longer than this at the end.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Run a command under a lock: take it, renew it while the command runs, release it
+///
+/// Exits with the command's own status (128+n where signal n ended it), or with 75: the lock was not to be had in
+/// time; 76: the lock was lost while the command ran, which was then ended, with all that it had started, before the
+/// lock's validity was over; 126 or 127: the command can't be run or found; 64 or 2: wrong use.
+///
+/// Signals are passed on to the command. It finds the fencing token in REDIS_LOCK_FENCE: hand it to whatever it
+/// writes to, which is to refuse a token lower than one that it has seen.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// A server: redis://host:6379, rediss://user:password@host:6379/db, redis+unix:///path/of/socket. One, or several
+    /// (best 3 or 5) independent ones, of which a majority then has to agree
+    #[arg(
+        long = "node",
+        value_name = "URL",
+        required = true,
+        env = "REDIS_LOCK_NODES",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    nodes: Vec<String>,
+    /// The lock's name. Several are taken together or not at all
+    #[arg(long = "key", value_name = "NAME", required = true)]
+    keys: Vec<String>,
+    /// For how long the lock goes on when nobody can renew it any more
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = crate::duration)]
+    ttl: Duration,
+    /// How long to wait while others hold it
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::duration)]
+    wait: Duration,
+    /// Share it with others who share it
+    #[arg(long, conflicts_with = "limit")]
+    shared: bool,
+    /// Be one of at most N. (Over several nodes this needs more than a majority; from N = nodes−1 on, all)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(Kind::MAX_LIMIT)))]
+    limit: Option<u16>,
+    /// Time between SIGTERM and SIGKILL when the lock is lost [default: a sixth of the ttl, at most 5s]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration)]
+    grace: Option<Duration>,
+    /// A text that others see beside the lock [default: command, process and host]
+    #[arg(long, value_name = "TEXT")]
+    meta: Option<String>,
+    /// The command and its arguments
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+impl Arguments {
+    fn kind(&self) -> Kind {
+        match (self.shared, self.limit) {
+            (true, _) => Kind::Shared,
+            (false, Some(holders)) => Kind::Limit(holders),
+            (false, None) => Kind::Exclusive,
+        }
+    }
+
+    fn grace(&self) -> Duration {
+        self.grace.unwrap_or_else(|| (self.ttl / GRACE).min(MOST_GRACE))
+    }
+
+    /// How long before the end of the validity the command is told to stop.
+    ///
+    /// # Errors
+    /// Where there would be no time left to renew in.
+    fn margin(&self) -> Result<Duration, Error> {
+        let margin = self.grace() + (self.ttl / KILL_MARGIN).min(MOST_KILL_MARGIN);
+        if margin > self.ttl / 3 {
+            return Err(Error::Config(format!(
+                "--grace {} is too long for --ttl {}: at most a quarter of it",
+                humantime::format_duration(self.grace()),
+                humantime::format_duration(self.ttl)
+            )));
+        }
+        Ok(margin)
+    }
+
+    fn meta(&self) -> String {
+        self.meta.clone().unwrap_or_else(|| {
+            let host = rustix::system::uname();
+            let program = self.command[0].to_string_lossy();
+            let program: String = program.chars().take(MOST_NAME).collect();
+            format!("{program} (process {} on {})", std::process::id(), host.nodename().to_string_lossy())
+        })
+    }
+}
+
+/// Runs the command; its status or why there is none.
+pub async fn run(arguments: Arguments) -> Status {
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => {
+            say(&format!("can't receive signals: {error}"));
+            return exit::OS_ERROR;
+        }
+    };
+    let quorum = tokio::select! {
+        biased;
+        signal = signals.end() => return exit::by_signal(signal.number),
+        quorum = connect(&arguments) => quorum,
+    };
+    let quorum = match quorum {
+        Ok(quorum) => quorum,
+        Err(error) => return not_acquired(&error),
+    };
+    let acquired = tokio::select! {
+        biased;
+        signal = signals.end() => Err(exit::by_signal(signal.number)),
+        acquired = acquire(&quorum, &arguments) => acquired.map_err(|error| not_acquired(&error)),
+    };
+    let status = match acquired {
+        Ok(lock) => run_under(lock, &arguments, &mut signals).await,
+        Err(status) => status,
+    };
+    // What is not released by then ends with its ttl.
+    let _ = tokio::time::timeout(SETTLE, quorum.settled()).await;
+    status
+}
+
+async fn connect(arguments: &Arguments) -> Result<Quorum, Error> {
+    let options = Options { lost_margin: Some(arguments.margin()?), ..Options::default() };
+    let quorum = Quorum::connect(&arguments.nodes, options).await?;
+    let (nodes, needed) = (arguments.nodes.len(), arguments.kind().needed(arguments.nodes.len()));
+    if needed == nodes && needed > Kind::Exclusive.needed(nodes) {
+        say(&format!(
+            "this limit over {nodes} nodes needs all of them: while one is down, nobody gets the lock"
+        ));
+    }
+    Ok(quorum)
+}
+
+/// Asks once, and then, if there is time to wait, tells that and why it waits.
+async fn acquire(quorum: &Quorum, arguments: &Arguments) -> Result<Lock, Error> {
+    let request = || -> Acquire {
+        let request = quorum.acquire(arguments.keys.clone(), arguments.ttl);
+        request.kind(arguments.kind()).meta(arguments.meta())
+    };
+    let begun = tokio::time::Instant::now();
+    match request().wait(Duration::ZERO).await {
+        Err(error @ (Error::Held(_) | Error::NoQuorum(_) | Error::Late(_))) => {
+            let left = arguments.wait.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Err(error);
+            }
+            say(&format!("waiting up to {}: {error}", humantime::format_duration(arguments.wait)));
+            request().wait(left).await
+        }
+        result => result,
+    }
+}
+
+fn not_acquired(error: &Error) -> Status {
+    say(&format!("the command was not run: {error}"));
+    match error {
+        Error::Config(_) => exit::USAGE,
+        _ => exit::NOT_ACQUIRED,
+    }
+}
+
+async fn run_under(lock: Lock, arguments: &Arguments, signals: &mut Signals) -> Status {
+    let ending = command::supervise(&lock, arguments, signals).await;
+    if let Err(error) = lock.release().await {
+        say(&format!("the lock is not released everywhere yet, and ends with its ttl: {error}"));
+    }
+    let program = arguments.command[0].to_string_lossy();
+    match ending {
+        Ending::Exited(code) => Status(code),
+        Ending::Signalled(signal) => exit::by_signal(signal),
+        Ending::Lost => exit::LOST,
+        Ending::NotRun(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            say(&format!("{program}: no such command"));
+            exit::NOT_FOUND
+        }
+        Ending::NotRun(error) => {
+            say(&format!("{program} can't be run: {error}"));
+            exit::NOT_EXECUTABLE
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! `redis-lock watch`: who holds which lock, and who waits for it.
+
+mod changes;
+mod locks;
+mod report;
+mod server;
+mod table;
+
+use crate::exit::{self, Status};
+use crate::say;
+use crate::signals::Signals;
+use report::Report;
+use server::{Problem, Server};
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior};
+
+/// A server that went away is looked for again so often.
+const RECONNECT: Duration = Duration::from_secs(1);
+/// Nobody reads faster.
+const REDRAW: Duration = Duration::from_millis(100);
+
+/// Show the locks of a server: who holds them, since when, for how long yet, and who waits
+///
+/// In a terminal this is a table that follows what happens; elsewhere a line is written for each change. What the
+/// server tells by keyspace events (notify-keyspace-events with K or E, and d) is seen at once, the rest when it is next
+/// looked for. An owner's name is all that is needed to release its lock: show it only to those who may.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The server: redis://host:6379, rediss://user:password@host:6379/db, redis+unix:///path/of/socket
+    #[arg(long, value_name = "URL", env = "REDIS_LOCK_NODE", hide_env_values = true)]
+    node: String,
+    /// Only locks whose names match, with * ? [abc] as in KEYS
+    #[arg(default_value = "*")]
+    pattern: String,
+    /// Write a line of JSON for each change
+    #[arg(long)]
+    json: bool,
+    /// How often to look for what no event tells, such as who waits
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = crate::duration)]
+    interval: Duration,
+}
+
+/// Watches until a signal ends it.
+pub async fn watch(arguments: Arguments) -> Status {
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => {
+            say(&format!("can't receive signals: {error}"));
+            return exit::OS_ERROR;
+        }
+    };
+    if arguments.interval.is_zero() {
+        say("--interval is zero: give it a time");
+        return exit::USAGE;
+    }
+    let mut report = Report::new(arguments.json);
+    tokio::select! {
+        biased;
+        signal = signals.end() => exit::by_signal(signal.number),
+        status = follow(&arguments, &mut report) => status,
+    }
+}
+
+/// Connects, and connects again. Ends with what trying again does not help against.
+async fn follow(arguments: &Arguments, report: &mut Report) -> Status {
+    let mut before = false;
+    loop {
+        let problem = match Server::connect(&arguments.node, &arguments.pattern).await {
+            Ok(mut server) => {
+                before = true;
+                report.begin(server.about());
+                match look(&mut server, arguments.interval, report).await {
+                    Ok(status) => return status,
+                    Err(problem) => problem,
+                }
+            }
+            Err(problem) => problem,
+        };
+        match problem {
+            Problem::Usage(message) => {
+                report.end();
+                say(&message);
+                return exit::USAGE;
+            }
+            Problem::Server(message) if !before => {
+                say(&message);
+                return exit::UNAVAILABLE;
+            }
+            Problem::Server(message) => report.trouble(&format!("{message}: trying again")),
+        }
+        tokio::time::sleep(RECONNECT).await;
+    }
+}
+
+/// Looks at each tick and after each event.
+async fn look(server: &mut Server, interval: Duration, report: &mut Report) -> Result<Status, Problem> {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut drawn: Option<Instant> = None;
+    loop {
+        let told = tokio::select! {
+            biased;
+            _ = ticks.tick() => false,
+            told = server.told() => {
+                told?;
+                true
+            }
+        };
+        if !told {
+            server.search().await?;
+        }
+        let changes = server.look(told).await?;
+        if told && drawn.is_some_and(|drawn| drawn.elapsed() < REDRAW) {
+            report.changes(&changes);
+        } else {
+            drawn = Some(Instant::now());
+            report.changes(&changes);
+            report.draw(server);
+        }
+        if report.is_closed() {
+            return Ok(exit::OK);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What is different between two looks at a lock.
+
+use super::locks::{Holder, LockInfo, Waiter};
+use std::time::Duration;
+
+/// A deadline is read in whole milliseconds, and a moment after it was told.
+const INEXACT: Duration = Duration::from_millis(100);
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// It was held when the watch began.
+    Held,
+    Acquired,
+    Extended,
+    Released,
+    Expired,
+    /// Nobody told how it ended.
+    Ended,
+    /// Acquired and ended between two looks, by someone.
+    Brief,
+    Waiting,
+    /// A request is no longer in line, and was not granted.
+    Left,
+}
+
+impl What {
+    pub fn name(self) -> &'static str {
+        match self {
+            What::Held => "held",
+            What::Acquired => "acquired",
+            What::Extended => "extended",
+            What::Released => "released",
+            What::Expired => "expired",
+            What::Ended => "ended",
+            What::Brief => "brief",
+            What::Waiting => "waiting",
+            What::Left => "left",
+        }
+    }
+}
+
+/// Something happened to a lock.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub lock: String,
+    pub what: What,
+    pub holder: Option<Holder>,
+    pub waiter: Option<Waiter>,
+}
+
+/// What events told about a lock since it was last looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Told {
+    pub acquired: usize,
+    pub released: usize,
+    pub expired: usize,
+}
+
+impl Told {
+    /// How a hold ended, if that is certain.
+    fn ending(self) -> What {
+        match (self.released, self.expired) {
+            (0, 0) => What::Ended,
+            (_, 0) => What::Released,
+            (0, _) => What::Expired,
+            _ => What::Ended,
+        }
+    }
+}
+
+/// The changes from one look at a lock to the next.
+pub fn changes(
+    lock: &str,
+    before: Option<&LockInfo>,
+    now: Option<&LockInfo>,
+    told: Told,
+    first: bool,
+) -> Vec<Change> {
+    let mut found = Vec::new();
+    let mut add = |what, holder: Option<&Holder>, waiter: Option<&Waiter>| {
+        found.push(Change { lock: lock.into(), what, holder: holder.cloned(), waiter: waiter.cloned() });
+    };
+    let holders = |info: Option<&'_ LockInfo>| info.map_or(Vec::new(), |info| info.holders.clone());
+    let (old, new) = (holders(before), holders(now));
+    let age = before.map_or(Duration::ZERO, LockInfo::age);
+    for holder in old.iter().filter(|holder| !holds(&new, holder)) {
+        add(told.ending(), Some(&holder.later(age)), None);
+    }
+    let mut acquired = 0;
+    for holder in &new {
+        match old.iter().find(|old| old.owner == holder.owner && old.token <= holder.token) {
+            None if first => add(What::Held, Some(holder), None),
+            None => {
+                acquired += 1;
+                add(What::Acquired, Some(holder), None);
+            }
+            Some(old) => {
+                let passed = now.zip(before).map_or(Duration::ZERO, |(now, before)| now.at - before.at);
+                if holder.ttl + passed > old.ttl + INEXACT || holder.token > old.token {
+                    add(What::Extended, Some(holder), None);
+                }
+            }
+        }
+    }
+    for _ in acquired..told.acquired {
+        add(What::Brief, None, None);
+    }
+    let waiters = |info: Option<&'_ LockInfo>| info.map_or(Vec::new(), |info| info.waiters.clone());
+    let (old, waiting) = (waiters(before), waiters(now));
+    for waiter in waiting.iter().filter(|waiter| !waits(&old, waiter)) {
+        add(What::Waiting, None, Some(waiter));
+    }
+    let granted = |waiter: &Waiter| new.iter().any(|holder| holder.owner == waiter.owner);
+    for waiter in old.iter().filter(|waiter| !waits(&waiting, waiter) && !granted(waiter)) {
+        add(What::Left, None, Some(waiter));
+    }
+    found
+}
+
+fn holds(holders: &[Holder], one: &Holder) -> bool {
+    holders.iter().any(|holder| holder.owner == one.owner && holder.token >= one.token)
+}
+
+fn waits(waiters: &[Waiter], one: &Waiter) -> bool {
+    waiters.iter().any(|waiter| waiter.owner == one.owner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn info(at: Instant, holders: &[(&str, i64, u64)], waiters: &[&str]) -> LockInfo {
+        let holder = |&(owner, token, ttl): &(&str, i64, u64)| Holder {
+            owner: owner.into(),
+            token,
+            limit: 1,
+            ttl: Duration::from_millis(ttl),
+            held: Duration::ZERO,
+            meta: String::new(),
+        };
+        let waiter = |owner: &&str| Waiter { owner: (*owner).into(), limit: 1, waiting: Duration::ZERO };
+        LockInfo {
+            at,
+            holders: holders.iter().map(holder).collect(),
+            waiters: waiters.iter().map(waiter).collect(),
+        }
+    }
+
+    fn found(before: Option<LockInfo>, now: Option<LockInfo>, told: Told) -> Vec<What> {
+        let changes = changes("key", before.as_ref(), now.as_ref(), told, false);
+        changes.iter().map(|change| change.what).collect()
+    }
+
+    #[test]
+    fn each_kind_of_change() {
+        let (at, none) = (Instant::now(), Told::default());
+        let later = at + Duration::from_secs(1);
+        let held = || Some(info(at, &[("a", 5, 3_000)], &[]));
+        assert_eq!(found(None, held(), none), [What::Acquired]);
+        assert_eq!(found(held(), None, none), [What::Ended]);
+        assert_eq!(found(held(), None, Told { released: 1, ..none }), [What::Released]);
+        assert_eq!(found(held(), None, Told { expired: 1, ..none }), [What::Expired]);
+        assert_eq!(found(held(), Some(info(later, &[("a", 5, 2_000)], &[])), none), []);
+        assert_eq!(found(held(), Some(info(later, &[("a", 5, 3_000)], &[])), none), [What::Extended]);
+        assert_eq!(found(held(), Some(info(later, &[("a", 6, 2_000)], &[])), none), [What::Extended]);
+        assert_eq!(
+            found(held(), Some(info(later, &[("b", 6, 3_000)], &[])), none),
+            [What::Ended, What::Acquired]
+        );
+        assert_eq!(found(None, None, Told { acquired: 1, released: 1, ..none }), [What::Brief]);
+        let line = || Some(info(at, &[("a", 5, 3_000)], &["b"]));
+        assert_eq!(found(held(), line(), none), [What::Waiting]);
+        assert_eq!(found(line(), held(), none), [What::Left]);
+        assert_eq!(
+            found(line(), Some(info(at, &[("b", 6, 3_000)], &[])), none),
+            [What::Ended, What::Acquired]
+        );
+    }
+}

@@ -1,0 +1,171 @@
+//! A lock as LOCK.INFO tells of it.
+
+use redis::Value;
+use std::time::{Duration, Instant};
+
+/// So much of an owner is shown where there is no room for all of it.
+const SHORT_OWNER: usize = 12;
+
+/// A hold.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    pub owner: String,
+    pub token: i64,
+    /// How many holders it tolerates; 0 is any number.
+    pub limit: i64,
+    pub ttl: Duration,
+    pub held: Duration,
+    pub meta: String,
+}
+
+/// A request in line.
+#[derive(Clone, Debug)]
+pub struct Waiter {
+    pub owner: String,
+    pub limit: i64,
+    pub waiting: Duration,
+}
+
+/// A lock, as it was at one moment.
+#[derive(Clone, Debug)]
+pub struct LockInfo {
+    pub at: Instant,
+    pub holders: Vec<Holder>,
+    pub waiters: Vec<Waiter>,
+}
+
+impl LockInfo {
+    /// What a reply of LOCK.INFO says; `None` where there is neither holder nor waiter.
+    pub fn read(reply: &Value) -> Option<LockInfo> {
+        let list = |name| match field(reply, name) {
+            Some(Value::Array(items)) => items.as_slice(),
+            _ => &[],
+        };
+        let info = LockInfo {
+            at: Instant::now(),
+            holders: list("holders").iter().map(Holder::read).collect(),
+            waiters: list("waiters").iter().map(Waiter::read).collect(),
+        };
+        (!info.holders.is_empty() || !info.waiters.is_empty()).then_some(info)
+    }
+
+    /// How long ago it was so.
+    pub fn age(&self) -> Duration {
+        self.at.elapsed()
+    }
+}
+
+impl Holder {
+    fn read(value: &Value) -> Holder {
+        Holder {
+            owner: text_field(value, "owner"),
+            token: number(value, "fence"),
+            limit: number(value, "limit"),
+            ttl: millis(value, "ttl-ms"),
+            held: millis(value, "held-ms"),
+            meta: text_field(value, "meta"),
+        }
+    }
+
+    /// The same hold after some time, if nothing else happened to it.
+    pub fn later(&self, time: Duration) -> Holder {
+        Holder { ttl: self.ttl.saturating_sub(time), held: self.held + time, ..self.clone() }
+    }
+
+    /// Who it is, for a person.
+    pub fn name(&self) -> String {
+        if self.meta.is_empty() { short(&self.owner) } else { self.meta.clone() }
+    }
+}
+
+impl Waiter {
+    fn read(value: &Value) -> Waiter {
+        Waiter {
+            owner: text_field(value, "owner"),
+            limit: number(value, "limit"),
+            waiting: millis(value, "waiting-ms"),
+        }
+    }
+}
+
+/// What a limit is called.
+pub fn kind(limit: i64) -> String {
+    match limit {
+        0 => "shared".into(),
+        1 => "exclusive".into(),
+        n => format!("at most {n}"),
+    }
+}
+
+/// The beginning of an owner.
+pub fn short(owner: &str) -> String {
+    if owner.chars().count() <= SHORT_OWNER + 1 {
+        return owner.into();
+    }
+    owner.chars().take(SHORT_OWNER).chain(['…']).collect()
+}
+
+/// Bytes as text: what could not be shown, or would move a terminal's cursor, is written as \xNN.
+pub fn text(bytes: &[u8]) -> String {
+    let mut shown = String::new();
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            if character.is_control() {
+                let mut buffer = [0; 4];
+                escape(character.encode_utf8(&mut buffer).as_bytes(), &mut shown);
+            } else {
+                shown.push(character);
+            }
+        }
+        escape(chunk.invalid(), &mut shown);
+    }
+    shown
+}
+
+fn escape(bytes: &[u8], shown: &mut String) {
+    use std::fmt::Write;
+    for byte in bytes {
+        // A string takes all.
+        let _ = write!(shown, "\\x{byte:02x}");
+    }
+}
+
+fn field<'a>(map: &'a Value, name: &str) -> Option<&'a Value> {
+    let Value::Map(pairs) = map else { return None };
+    pairs.iter().find(|(key, _)| bytes(key) == name.as_bytes()).map(|(_, value)| value)
+}
+
+fn bytes(value: &Value) -> &[u8] {
+    match value {
+        Value::BulkString(bytes) => bytes,
+        Value::SimpleString(text) => text.as_bytes(),
+        _ => &[],
+    }
+}
+
+fn text_field(map: &Value, name: &str) -> String {
+    field(map, name).map(|value| text(bytes(value))).unwrap_or_default()
+}
+
+fn number(map: &Value, name: &str) -> i64 {
+    match field(map, name) {
+        Some(Value::Int(number)) => *number,
+        _ => 0,
+    }
+}
+
+fn millis(map: &Value, name: &str) -> Duration {
+    Duration::from_millis(u64::try_from(number(map, name)).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_move_a_cursor_is_escaped() {
+        assert_eq!(text("grün".as_bytes()), "grün");
+        assert_eq!(text(b"a\x1b[2Jb\n"), "a\\x1b[2Jb\\x0a");
+        assert_eq!(text(b"\xff\xfeend"), "\\xff\\xfeend");
+    }
+}

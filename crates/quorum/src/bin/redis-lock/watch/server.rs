@@ -1,0 +1,277 @@
+//! The server that is watched: how its locks are found and looked at, with bounded work each time.
+
+use super::changes::{Change, Told, changes};
+use super::locks::{LockInfo, text};
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisError, Value,
+};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+/// A search goes through so many keys at a time, and goes on the next time.
+const KEYS_PER_SCAN: usize = 1_000;
+const SCANS_PER_SEARCH: usize = 20;
+/// So many locks are looked at, at a time.
+const MOST_LOOKS: usize = 1_000;
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why there is nothing to see.
+pub enum Problem {
+    /// The server can't be spoken to, at the moment.
+    Server(String),
+    /// It makes no sense to try again.
+    Usage(String),
+}
+
+/// A server, and what is known of its locks.
+pub struct Server {
+    name: String,
+    pattern: String,
+    connection: MultiplexedConnection,
+    pushes: UnboundedReceiver<PushInfo>,
+    /// What its keyspace events come with before the key; `None` where there are none.
+    events: Option<Events>,
+    cursor: u64,
+    /// Whether all keys have been searched once.
+    searched: bool,
+    /// Whether all locks that were there at the beginning have been looked at.
+    begun: bool,
+    locks: BTreeMap<Vec<u8>, Option<LockInfo>>,
+    /// Locks to look at next.
+    due: VecDeque<Vec<u8>>,
+    /// Locks that events told of since they were looked at.
+    told: BTreeMap<Vec<u8>, Told>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Events {
+    /// `__keyspace@0__:key`, with the event as the message.
+    Keyspace,
+    /// `__keyevent@0__:event`, with the key as the message.
+    Keyevent,
+}
+
+impl Server {
+    pub async fn connect(url: &str, pattern: &str) -> Result<Server, Problem> {
+        let wrong = |error: RedisError| {
+            Problem::Usage(format!(
+                "the URL of --node is wrong: {error}. It is to look like redis://host:6379, \
+                 rediss://user:password@host:6379/db or redis+unix:///path/of/socket"
+            ))
+        };
+        let info = url.into_connection_info().map_err(wrong)?;
+        let name = info.addr().to_string();
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let database = settings.db();
+        let client = Client::open(info.set_redis_settings(settings)).map_err(wrong)?;
+        let (sender, pushes) = unbounded_channel();
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(TIMEOUT))
+            .set_response_timeout(Some(TIMEOUT))
+            .set_push_sender(sender);
+        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+        let connection = connection.map_err(|error| unreachable(&name, &error))?;
+        let mut server = Server {
+            name,
+            pattern: pattern.into(),
+            connection,
+            pushes,
+            events: None,
+            cursor: 0,
+            searched: false,
+            begun: false,
+            locks: BTreeMap::new(),
+            due: VecDeque::new(),
+            told: BTreeMap::new(),
+        };
+        server.check_module().await?;
+        server.listen(database).await?;
+        if !pattern.contains(['*', '?', '[', '\\']) {
+            // A name: where nobody holds it, there is no key to be found, but somebody may wait.
+            server.locks.insert(pattern.into(), None);
+        }
+        Ok(server)
+    }
+
+    /// What a person is to know about it.
+    pub fn about(&self) -> String {
+        let how = match self.events {
+            Some(_) => "keyspace events tell what happens",
+            None => {
+                "no keyspace events (CONFIG SET notify-keyspace-events Kd turns them on): looking again and again"
+            }
+        };
+        format!("{} {}: {how}", self.name, self.pattern)
+    }
+
+    /// The locks that are known, by name.
+    pub fn locks(&self) -> impl Iterator<Item = (String, &LockInfo)> {
+        self.locks.iter().filter_map(|(name, info)| Some((text(name), info.as_ref()?)))
+    }
+
+    async fn check_module(&mut self) -> Result<(), Problem> {
+        let asked =
+            redis::cmd("LOCK.INFO").arg(&self.pattern).query_async::<Value>(&mut self.connection).await;
+        match asked {
+            Err(error) if error.to_string().contains("unknown command") => Err(Problem::Usage(format!(
+                "{}: the module is not loaded there: {error}. Start the server with --loadmodule \
+                 libredis_lock.so",
+                self.name
+            ))),
+            Err(error) if error.is_unrecoverable_error() => Err(unreachable(&self.name, &error)),
+            // Something else than a lock has this name, or this user may not read it.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Subscribes to keyspace events, where the server sends those that are needed.
+    async fn listen(&mut self, database: i64) -> Result<(), Problem> {
+        let name = "notify-keyspace-events";
+        let asked: Result<BTreeMap<String, String>, _> =
+            redis::cmd("CONFIG").arg("GET").arg(name).query_async(&mut self.connection).await;
+        // A user who may not ask may not know.
+        let flags = asked.ok().and_then(|mut reply| reply.remove(name)).unwrap_or_default();
+        let pattern = if !flags.contains(['d', 'A']) {
+            return Ok(());
+        } else if flags.contains('K') {
+            self.events = Some(Events::Keyspace);
+            format!("__keyspace@{database}__:{}", self.pattern)
+        } else if flags.contains('E') {
+            self.events = Some(Events::Keyevent);
+            format!("__keyevent@{database}__:lock.*")
+        } else {
+            return Ok(());
+        };
+        if self.connection.psubscribe(pattern).await.is_err() {
+            self.events = None;
+        }
+        Ok(())
+    }
+
+    /// Returns when events have told something.
+    pub async fn told(&mut self) -> Result<(), Problem> {
+        loop {
+            let push = self.pushes.recv().await;
+            let push = push.ok_or_else(|| Problem::Server(format!("{}: the connection broke", self.name)))?;
+            let mut any = self.note(push)?;
+            while let Ok(push) = self.pushes.try_recv() {
+                any |= self.note(push)?;
+            }
+            if any {
+                return Ok(());
+            }
+        }
+    }
+
+    fn note(&mut self, push: PushInfo) -> Result<bool, Problem> {
+        if push.kind == PushKind::Disconnection {
+            return Err(Problem::Server(format!("{}: the connection broke", self.name)));
+        }
+        let (Some(events), PushKind::PMessage) = (self.events, push.kind) else {
+            return Ok(false);
+        };
+        let [_, Value::BulkString(channel), Value::BulkString(message)] = push.data.as_slice() else {
+            return Ok(false);
+        };
+        let Some(colon) = channel.iter().position(|byte| *byte == b':') else {
+            return Ok(false);
+        };
+        let (key, event) = match events {
+            Events::Keyspace => (channel[colon + 1..].to_vec(), message.as_slice()),
+            Events::Keyevent => (message.clone(), &channel[colon + 1..]),
+        };
+        if events == Events::Keyevent && !self.locks.contains_key(&key) {
+            // Whether its name matches, the next search tells.
+            self.cursor = 0;
+            if self.pattern != "*" {
+                return Ok(false);
+            }
+        }
+        if !event.starts_with(b"lock.") && !self.locks.contains_key(&key) {
+            // What else happens to keys that are no locks is no concern.
+            return Ok(false);
+        }
+        let told = self.told.entry(key).or_default();
+        match event {
+            b"lock.acquire" => told.acquired += 1,
+            b"lock.release" => told.released += 1,
+            b"lock.expired" => told.expired += 1,
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    /// Searches some more keys for locks, and makes those that are known due when all that were are done.
+    pub async fn search(&mut self) -> Result<(), Problem> {
+        for _ in 0..SCANS_PER_SEARCH {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(self.cursor).arg("MATCH").arg(&self.pattern);
+            scan.arg("COUNT").arg(KEYS_PER_SCAN).arg("TYPE").arg("redislock");
+            let found: Result<(u64, Vec<Vec<u8>>), _> = scan.query_async(&mut self.connection).await;
+            let (cursor, keys) = found.map_err(|error| self.failed(&error))?;
+            for key in keys {
+                self.locks.entry(key).or_default();
+            }
+            self.cursor = cursor;
+            if cursor == 0 {
+                self.searched = true;
+                break;
+            }
+        }
+        if self.due.is_empty() {
+            self.due.extend(self.locks.keys().cloned());
+        }
+        Ok(())
+    }
+
+    /// Looks at some of the locks that are due, and says what is different.
+    pub async fn look(&mut self, told: bool) -> Result<Vec<Change>, Problem> {
+        let mut keys: Vec<Vec<u8>> = self.told.keys().take(MOST_LOOKS).cloned().collect();
+        if !told {
+            let more = MOST_LOOKS - keys.len();
+            keys.extend(
+                self.due.drain(..more.min(self.due.len())).filter(|key| !self.told.contains_key(key)),
+            );
+        }
+        if keys.is_empty() {
+            self.begun |= self.searched;
+            return Ok(Vec::new());
+        }
+        let mut pipeline = redis::pipe();
+        pipeline.ignore_errors();
+        for key in &keys {
+            pipeline.cmd("LOCK.INFO").arg(key);
+        }
+        let replies: Result<Vec<Value>, _> = pipeline.query_async(&mut self.connection).await;
+        let replies = replies.map_err(|error| self.failed(&error))?;
+        let mut found = Vec::new();
+        for (key, reply) in keys.into_iter().zip(replies) {
+            let now = LockInfo::read(&reply);
+            let told = self.told.remove(&key).unwrap_or_default();
+            let before = self.locks.get(&key).and_then(Option::as_ref);
+            found.extend(changes(&text(&key), before, now.as_ref(), told, !self.begun));
+            if now.is_some() || key == self.pattern.as_bytes() {
+                self.locks.insert(key, now);
+            } else {
+                self.locks.remove(&key);
+            }
+        }
+        self.begun |= self.searched && self.due.is_empty();
+        Ok(found)
+    }
+
+    /// Whether there are too many keys or locks to look at all of them at each tick.
+    pub fn is_behind(&self) -> bool {
+        !self.searched || !self.due.is_empty()
+    }
+
+    fn failed(&self, error: &RedisError) -> Problem {
+        unreachable(&self.name, error)
+    }
+}
+
+fn unreachable(name: &str, error: &RedisError) -> Problem {
+    Problem::Server(format!("{name}: {error}"))
+}

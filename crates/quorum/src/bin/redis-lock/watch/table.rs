@@ -1,0 +1,145 @@
+//! The table in a terminal, drawn again and again on a screen of its own.
+
+use super::locks::{LockInfo, kind, short};
+use super::report::roughly;
+use super::server::Server;
+use std::io::{self, Write};
+
+const ENTER: &str = "\x1b[?1049h\x1b[?25l";
+const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
+const HOME: &str = "\x1b[H";
+const CLEAR_LINE: &str = "\x1b[K";
+const CLEAR_BELOW: &str = "\x1b[J";
+const BOLD: &str = "\x1b[1m";
+const PLAIN: &str = "\x1b[0m";
+const COLUMNS: [&str; 7] = ["LOCK", "HOLDER", "KIND", "HELD", "LEFT", "WAITING", "TOKEN"];
+const WIDEST: [usize; 7] = [40, 48, 16, 16, 16, 32, 20];
+/// Where a terminal does not tell.
+const USUAL_SIZE: (usize, usize) = (24, 80);
+
+/// The terminal's other screen. Left when dropped, so that what was there before is there again.
+#[derive(Default)]
+pub struct Screen {
+    entered: bool,
+}
+
+impl Screen {
+    /// # Errors
+    /// Where the terminal has gone.
+    pub fn draw(&mut self, lines: &[String]) -> io::Result<()> {
+        let (height, width) = size();
+        let mut out = io::stdout().lock();
+        if !self.entered {
+            write!(out, "{ENTER}")?;
+            self.entered = true;
+        }
+        write!(out, "{HOME}")?;
+        let hidden = lines.len().saturating_sub(height);
+        // The last line says how many there was no room for.
+        let shown = if hidden > 0 { height.saturating_sub(1) } else { lines.len() };
+        for (number, line) in lines.iter().take(shown).enumerate() {
+            let line: String = line.chars().take(width).collect();
+            let (on, off) = if number == 0 { (BOLD, PLAIN) } else { ("", "") };
+            let end = if number + 1 < height { "\r\n" } else { "" };
+            write!(out, "{on}{line}{off}{CLEAR_LINE}{end}")?;
+        }
+        if hidden > 0 {
+            write!(out, "... and {} more{CLEAR_LINE}", lines.len() - shown)?;
+        }
+        write!(out, "{CLEAR_BELOW}")?;
+        out.flush()
+    }
+
+    pub fn leave(&mut self) {
+        if std::mem::take(&mut self.entered) {
+            let mut out = io::stdout().lock();
+            // The terminal has gone: nothing to restore.
+            let _ = write!(out, "{LEAVE}").and_then(|()| out.flush());
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+fn size() -> (usize, usize) {
+    match rustix::termios::tcgetwinsize(io::stdout()) {
+        Ok(size) if size.ws_row > 0 && size.ws_col > 0 => (size.ws_row.into(), size.ws_col.into()),
+        _ => USUAL_SIZE,
+    }
+}
+
+/// The table, as lines.
+pub fn lines(about: &str, server: &Server) -> Vec<String> {
+    let locks: Vec<(String, &LockInfo)> = server.locks().collect();
+    let holders: usize = locks.iter().map(|(_, info)| info.holders.len()).sum();
+    let waiters: usize = locks.iter().map(|(_, info)| info.waiters.len()).sum();
+    let mut lines = vec![
+        format!("redis-lock watch {about}"),
+        format!(
+            "{} locks, {holders} holders, {waiters} waiting{}",
+            locks.len(),
+            if server.is_behind() { "; so many keys that each is looked at less often" } else { "" }
+        ),
+        String::new(),
+    ];
+    let mut rows = vec![COLUMNS.map(String::from)];
+    for (name, info) in &locks {
+        rows.extend(rows_of(name, info));
+    }
+    let width = |column: usize| {
+        let widest = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        widest.min(WIDEST[column])
+    };
+    let widths: [usize; 7] = std::array::from_fn(width);
+    lines.extend(rows.iter().map(|row| joined(row, widths)));
+    lines
+}
+
+/// A line for each holder; the first one names the lock and who waits.
+fn rows_of(name: &str, info: &LockInfo) -> Vec<[String; 7]> {
+    let waiting = match info.waiters.as_slice() {
+        [] => String::new(),
+        [first] => short(&first.owner),
+        [first, rest @ ..] => format!("{} and {} more", short(&first.owner), rest.len()),
+    };
+    let age = info.age();
+    let mut rows: Vec<[String; 7]> = info
+        .holders
+        .iter()
+        .map(|holder| holder.later(age))
+        .map(|holder| {
+            [
+                String::new(),
+                holder.name(),
+                kind(holder.limit),
+                roughly(holder.held),
+                roughly(holder.ttl),
+                String::new(),
+                holder.token.to_string(),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        rows.push(Default::default());
+        rows[0][1] = "nobody".into();
+    }
+    rows[0][0] = name.into();
+    rows[0][5] = waiting;
+    rows
+}
+
+fn joined(row: &[String; 7], widths: [usize; 7]) -> String {
+    let cell = |(text, width): (&String, usize)| {
+        let text = if text.chars().count() > width {
+            text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+        } else {
+            text.clone()
+        };
+        format!("{text:<width$}")
+    };
+    row.iter().zip(widths).map(cell).collect::<Vec<_>>().join("  ").trim_end().to_owned()
+}

@@ -1,0 +1,9 @@
+//! The program `redis-lock`, as a user starts it, on real nodes.
+
+mod demo;
+mod lost;
+mod run;
+mod support;
+mod terminal;
+mod usage;
+mod watch;

@@ -1,0 +1,119 @@
+//! `redis-lock` in a terminal of its own.
+
+use crate::support::*;
+use redis_lock_harness::{Cluster, eventually};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::sync::{Arc, Mutex};
+
+/// A terminal, and the program that runs in its foreground.
+pub struct Terminal {
+    keyboard: File,
+    screen: Arc<Mutex<String>>,
+    child: Child,
+}
+
+impl Terminal {
+    pub fn start(mut command: Command) -> Terminal {
+        let (mut ours, mut theirs) = (0, 0);
+        let size = libc::winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
+        // SAFETY: both numbers are written; no name and no settings are asked for.
+        let opened =
+            unsafe { libc::openpty(&mut ours, &mut theirs, std::ptr::null_mut(), std::ptr::null(), &size) };
+        assert_eq!(opened, 0, "{}", std::io::Error::last_os_error());
+        // SAFETY: both were just opened, and are nobody else's.
+        let (ours, theirs) = unsafe { (File::from_raw_fd(ours), File::from_raw_fd(theirs)) };
+        let copy = || theirs.try_clone().expect("a terminal can be opened again");
+        command.stdin(copy()).stdout(copy()).stderr(copy()).env("TERM", "xterm");
+        // SAFETY: between fork and exec only system calls are made.
+        unsafe {
+            command.pre_exec(|| {
+                if libc::setsid() < 0 || libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
+                    return Err(std::io::Error::last_os_error());
+                }
+                Ok(())
+            })
+        };
+        let child = command.spawn().expect("the program is built");
+        drop(theirs);
+        let screen = Arc::new(Mutex::new(String::new()));
+        let (mut shown, written) = (ours.try_clone().expect("as above"), Arc::clone(&screen));
+        assert!(ours.as_raw_fd() > 2);
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            // The terminal is gone with its last program: an error.
+            while let Ok(count @ 1..) = shown.read(&mut bytes) {
+                written.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
+            }
+        });
+        Terminal { keyboard: ours, screen, child }
+    }
+
+    pub fn types(&mut self, keys: &[u8]) {
+        self.keyboard.write_all(keys).expect("the terminal is there");
+    }
+
+    pub fn screen(&self) -> String {
+        self.screen.lock().unwrap().clone()
+    }
+
+    #[track_caller]
+    pub fn shows(&self, text: &str) {
+        let start = std::time::Instant::now();
+        while !self.screen().contains(text) {
+            assert!(start.elapsed() < BOUND, "{text:?} is not in {}", self.screen());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    #[track_caller]
+    pub fn code(mut self) -> i32 {
+        let status = eventually(BOUND, || self.child.try_wait().expect("it can be waited for"));
+        status.code().unwrap_or_else(|| panic!("{status}: {}", self.screen()))
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It has ended as a rule.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn run_in_terminal(cluster: &Cluster, script: &str) -> Terminal {
+    let mut command = program();
+    command.args(["run", "--node", &cluster.urls()[0], "--key", KEY, "--", "sh", "-c", script]);
+    Terminal::start(command)
+}
+
+#[test]
+fn the_command_reads_from_the_terminal_and_gets_ctrl_c_once() {
+    let cluster = Cluster::start(1);
+    let script = r#"trap 'echo caught' INT; echo ready; read line; echo "read $line"; read line; echo last"#;
+    let mut terminal = run_in_terminal(&cluster, script);
+    terminal.shows("ready");
+    terminal.types(b"hello\n");
+    terminal.shows("read hello");
+    terminal.types(b"\x03");
+    terminal.shows("caught");
+    // dash goes on after the trap with what follows the read.
+    terminal.shows("last");
+    let screen = terminal.screen();
+    assert_eq!(terminal.code(), 0, "{screen}");
+    assert_eq!(screen.matches("caught").count(), 1, "{screen}");
+    assert!(owners(cluster.node(0), KEY).is_empty());
+}
+
+#[test]
+fn ctrl_c_ends_the_command_and_leaves_no_lock() {
+    let cluster = Cluster::start(1);
+    let mut terminal = run_in_terminal(&cluster, "echo ready; exec sleep 1000");
+    terminal.shows("ready");
+    terminal.types(b"\x03");
+    assert_eq!(terminal.code(), 130);
+    assert!(owners(cluster.node(0), KEY).is_empty());
+}

@@ -1,0 +1,157 @@
+//! `redis-lock watch`: what it shows, in a terminal and elsewhere.
+
+use crate::support::*;
+use crate::terminal::Terminal;
+use redis_lock_harness::{Client, Node, Server};
+use serde_json::Value;
+
+/// A node whose server tells these keyspace events.
+fn node(events: &str) -> Node {
+    Node::behind_proxy(Server::builder().tcp().config("notify-keyspace-events", events).start())
+}
+
+fn watch(node: &Node, arguments: &[&str]) -> Program {
+    let mut command = program();
+    command.args(["watch", "--node", &node.url()]).args(arguments);
+    start(command)
+}
+
+fn acquire(client: &mut Client, key: &str, owner: &str, ttl: &str) -> i64 {
+    client.run(["LOCK.ACQUIRE", key, owner, ttl, "META", "nightly"]).int()
+}
+
+/// The changes told so far, as lines of JSON.
+fn changes(program: &Program) -> Vec<Value> {
+    program.out().lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
+}
+
+#[test]
+fn a_line_for_each_change() {
+    // By either kind of event it is told at once; the interval is longer than the test.
+    for events in ["Kd", "Ed", "AKE"] {
+        let node = node(events);
+        let mut client = node.server().connect();
+        acquire(&mut client, "before", "alice", "60000");
+        let mut program = watch(&node, &["--interval", "1h"]);
+        program.says("before held by nightly (exclusive), token ");
+        assert!(program.err().contains("keyspace events tell what happens"), "{}", program.err());
+        acquire(&mut client, "key", "bob", "60000");
+        program.says("key acquired by nightly");
+        client.run(["LOCK.EXTEND", "before", "alice", "90000"]);
+        program.says("before extended by nightly");
+        client.run(["LOCK.RELEASE", "key", "bob"]);
+        program.says("key released by nightly");
+        acquire(&mut client, "short", "carol", "50");
+        program.says("short expired by nightly");
+        program.signal(libc::SIGINT);
+        assert_eq!(program.outcome().code(), 130);
+    }
+}
+
+#[test]
+fn without_events_it_looks_again_and_again() {
+    let node = node("");
+    let mut client = node.server().connect();
+    acquire(&mut client, "before", "alice", "60000");
+    let mut program = watch(&node, &["--interval", "20ms"]);
+    program.says("before held by nightly");
+    assert!(program.err().contains("no keyspace events"), "{}", program.err());
+    acquire(&mut client, "key", "bob", "60000");
+    program.says("key acquired by nightly");
+    node.server().connect().send(["LOCK.ACQUIRE", "key", "carol", "60000", "BLOCK", "0"]);
+    client.run(["DEL", "key"]);
+    program.says("key ended by nightly");
+}
+
+#[test]
+fn json_has_all_there_is() {
+    let node = node("Kd");
+    let mut client = node.server().connect();
+    acquire(&mut client, "key 0", "alice", "60000");
+    let mut program = watch(&node, &["--json", "--interval", "20ms", "key*"]);
+    program.says("held");
+    acquire(&mut client, "other", "alice", "60000");
+    let token = acquire(&mut client, "key 1", "bob\n", "60000");
+    program.says("acquired");
+    let mut waiter = node.server().connect();
+    waiter.send(["LOCK.ACQUIRE", "key 1", "carol", "60000", "BLOCK", "0"]);
+    program.says("waiting");
+    client.run(["LOCK.RELEASE", "key 1", "bob\n"]);
+    program.says("released");
+    program.says("\"owner\":\"carol\",\"token\"");
+    let mut changes = changes(&program);
+    assert_eq!(changes.remove(0)["lock"], "key 0");
+    let told: Vec<_> = changes.iter().map(|change| change["change"].as_str().expect("a word")).collect();
+    assert_eq!(told, ["acquired", "waiting", "released", "acquired"], "{changes:?}");
+    assert!(changes.iter().all(|change| change["lock"] == "key 1"), "the pattern: {changes:?}");
+    let first = &changes[0];
+    assert_eq!((&first["owner"], &first["meta"]), (&Value::from("bob\\x0a"), &Value::from("nightly")));
+    assert_eq!((first["token"].as_i64(), first["limit"].as_i64()), (Some(token), Some(1)));
+    assert!(first["ttl_ms"].as_u64().is_some_and(|ttl| (1..=60_000).contains(&ttl)), "{first}");
+    assert!(first["at"].as_str().is_some_and(|at| at.ends_with('Z')), "{first}");
+}
+
+#[test]
+fn a_lock_among_many_keys_is_found() {
+    let node = node("");
+    let mut client = node.server().connect();
+    client.run(["DEBUG", "POPULATE", "50000", "other"]);
+    acquire(&mut client, "key", "bob", "600000");
+    let mut program = watch(&node, &["--interval", "20ms"]);
+    program.says("key held by nightly");
+}
+
+#[test]
+fn it_goes_on_when_the_server_is_there_again() {
+    let node = node("Kd");
+    let mut program = watch(&node, &["--interval", "20ms"]);
+    program.says("keyspace events tell");
+    node.kill();
+    program.says("trying again");
+    node.restart();
+    // Whether it is connected again shows in what it tells.
+    acquire(&mut node.server().connect(), "key", "bob", "600000");
+    program.says("key ");
+}
+
+#[test]
+fn what_can_t_be_watched_is_told() {
+    let plain = Node::behind_proxy(Server::builder().without_module().tcp().start());
+    let outcome = watch(&plain, &[]).outcome();
+    assert_eq!(outcome.code(), 64, "{outcome:?}");
+    assert!(outcome.err.contains("the module is not loaded there"), "{outcome:?}");
+    let mut command = program();
+    command.args(["watch", "--node", &plain.url().replace("redis:", "rediss:")]);
+    let outcome = start(command).outcome();
+    assert_eq!(outcome.code(), 69, "TLS with a server that has none: {outcome:?}");
+    plain.kill();
+    let outcome = watch(&plain, &[]).outcome();
+    assert_eq!(outcome.code(), 69, "{outcome:?}");
+    let mut command = program();
+    command.args(["watch", "--node", "nonsense"]);
+    let outcome = start(command).outcome();
+    assert_eq!(outcome.code(), 64, "{outcome:?}");
+    assert!(outcome.err.contains("redis://host:6379"), "{outcome:?}");
+}
+
+#[test]
+fn in_a_terminal_it_is_a_table() {
+    let node = node("Kd");
+    let mut client = node.server().connect();
+    acquire(&mut client, "before", "alice", "600000");
+    let mut command = program();
+    command.args(["watch", "--node", &node.url(), "--interval", "50ms"]);
+    let mut terminal = Terminal::start(command);
+    terminal.shows("LOCK");
+    terminal.shows("before  nightly  exclusive");
+    acquire(&mut client, "key", "bob", "600000");
+    terminal.shows("2 locks, 2 holders, 0 waiting");
+    let mut waiter = node.server().connect();
+    waiter.send(["LOCK.ACQUIRE", "key", "carol", "60000", "BLOCK", "0"]);
+    terminal.shows("carol");
+    client.run(["LOCK.RELEASE", "before", "alice"]);
+    terminal.shows("1 locks, 1 holders, 1 waiting");
+    terminal.types(b"\x03");
+    terminal.shows("\x1b[?1049l");
+    assert_eq!(terminal.code(), 130);
+}
