@@ -15,6 +15,7 @@ mod sessions;
 mod shown;
 mod slots;
 mod terms;
+mod turns;
 mod undelivered;
 
 pub use crate::view::BOUND;

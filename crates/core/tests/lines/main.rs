@@ -44,6 +44,21 @@ fn name(key: usize) -> [u8; 1] {
     [b'a' + key as u8]
 }
 
+/// A request for an exclusive lock that waits for ever.
+fn exclusive<T>(owner: &[u8], client: T) -> Waiter<T> {
+    Waiter {
+        owner: owner.into(),
+        limit: Limit::EXCLUSIVE,
+        ttl_ms: 1_000_000,
+        fence: None,
+        meta: None,
+        session: None,
+        since: 0,
+        until: None,
+        client,
+    }
+}
+
 /// The code under test, driven as the module drives it.
 struct World {
     lines: Lines<u64>,
@@ -84,17 +99,8 @@ impl World {
             self.grant(key, &[owner], limit(n));
             return Answer::Granted;
         }
-        let waiter = Waiter {
-            owner: (&[owner][..]).into(),
-            limit: limit(n),
-            ttl_ms: 1_000_000,
-            fence: None,
-            meta: None,
-            session: None,
-            since: self.now,
-            until: until.map(|after| self.now + after),
-            client: self.asked,
-        };
+        let until = until.map(|after| self.now + after);
+        let waiter = Waiter { limit: limit(n), since: self.now, until, ..exclusive(&[owner], self.asked) };
         let ticket = self.lines.join(0, &name(key), waiter);
         let locks = &self.locks;
         let holds = |key: &[u8], tell: &mut dyn FnMut(&[u8], Limit)| {
@@ -239,17 +245,7 @@ fn a_long_circle_is_found_and_counted() {
     let name = |i: usize| (i as u32).to_le_bytes();
     let mut lines: Lines<usize> = Lines::default();
     let join = |lines: &mut Lines<usize>, i: usize| {
-        let waiter = Waiter {
-            owner: (&name(i)[..]).into(),
-            limit: Limit::EXCLUSIVE,
-            ttl_ms: 1,
-            fence: None,
-            meta: None,
-            session: None,
-            since: 0,
-            until: None,
-            client: i,
-        };
+        let waiter = exclusive(&name(i), i);
         lines.join(0, &name((i + 1) % LENGTH), waiter)
     };
     // The lock of each name is held by the owner of that name.
@@ -262,21 +258,7 @@ fn a_long_circle_is_found_and_counted() {
     assert_eq!(lines.circle(last, holds), Some(LENGTH));
     // In another database the same owners are others.
     lines.leave(last);
-    let other = lines.join(
-        1,
-        &name(0),
-        Waiter {
-            owner: (&name(LENGTH - 1)[..]).into(),
-            limit: Limit::EXCLUSIVE,
-            ttl_ms: 1,
-            fence: None,
-            meta: None,
-            session: None,
-            since: 0,
-            until: None,
-            client: 0,
-        },
-    );
+    let other = lines.join(1, &name(0), exclusive(&name(LENGTH - 1), 0));
     assert_eq!(lines.circle(other, holds), None);
 }
 
@@ -285,17 +267,7 @@ fn a_long_circle_is_found_and_counted() {
 fn the_search_is_linear_in_the_graph() {
     const OWNERS: u32 = 2_000;
     let mut lines: Lines<u32> = Lines::default();
-    let waiter = |owner: u32| Waiter {
-        owner: (&owner.to_le_bytes()[..]).into(),
-        limit: Limit::EXCLUSIVE,
-        ttl_ms: 1,
-        fence: None,
-        meta: None,
-        session: None,
-        since: 0,
-        until: None,
-        client: owner,
-    };
+    let waiter = |owner: u32| exclusive(&owner.to_le_bytes(), owner);
     // All wait for both locks, in opposite order: every request leads to every other one.
     let mut last = None;
     for owner in 0..OWNERS {
