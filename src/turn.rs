@@ -69,6 +69,9 @@ fn work(ctx: &Ctx, now: Micros) -> Option<Micros> {
         }
     }
     if state.is_passive() {
+        // Another server decides now, also about these.
+        state.chores.closed.take();
+        state.chores.undelivered.take();
         return None;
     }
     let done = all_left
