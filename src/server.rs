@@ -40,6 +40,7 @@ pub fn became_replica() {
     state.set_replica(true);
     state.set_listened_to(true);
     sessions::end_none();
+    state.chores.closed.take();
 }
 
 /// From now on this server decides.

@@ -69,9 +69,7 @@ fn work(ctx: &Ctx, now: Micros) -> Option<Micros> {
         }
     }
     if state.is_passive() {
-        // Another server decides now, also about these.
-        state.chores.closed.take();
-        state.chores.undelivered.take();
+        // What was not delivered is taken back if this server decides again.
         return None;
     }
     let done = all_left
