@@ -32,8 +32,10 @@ impl Signals {
     /// # Errors
     /// Where the system does not allow it.
     pub fn new() -> io::Result<Signals> {
-        // What was ignored from the start is to stay so, for the command too: so nohup(1) works.
-        let heard = SIGNALS.into_iter().filter(|signal| !is_ignored(*signal));
+        unblock();
+        // What was ignored from the start is to stay so, for the command too: so nohup(1) works. But that a
+        // child has ended is to be heard, whatever this program was started by.
+        let heard = SIGNALS.into_iter().filter(|signal| *signal == SIGCHLD || !is_ignored(*signal));
         let mut signals = SignalsInfo::<WithOrigin>::new(heard)?;
         let (sender, receiver) = unbounded_channel();
         std::thread::Builder::new().name("signals".into()).spawn(move || {
@@ -69,6 +71,19 @@ impl Signals {
                 return signal;
             }
         }
+    }
+}
+
+/// A program may have been started with signals blocked: it would never hear them.
+fn unblock() {
+    let mut set = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: the set is emptied before it is used, and no old set is asked for.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in SIGNALS {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut());
     }
 }
 
