@@ -1,4 +1,4 @@
-//! `redis-lock run` started with signals that are not as usual.
+//! `redis-lock run` started with signals that are not as usual, and signals that nobody typed.
 
 use crate::support::*;
 use redis_lock_harness::Cluster;
@@ -45,4 +45,17 @@ fn it_ends_with_the_command_whatever_it_was_started_by() {
         assert_eq!(outcome.code(), 3, "{outcome:?}");
         assert!(owners(cluster.node(0), KEY).is_empty());
     }
+}
+
+#[test]
+fn an_alarm_clock_is_passed_on() {
+    let cluster = Cluster::start(1);
+    let alarm = || {
+        // SAFETY: no memory is involved.
+        unsafe { libc::alarm(2) };
+        Ok(())
+    };
+    let outcome = run_after(&cluster, alarm, &["sleep", "1000"]).outcome();
+    assert_eq!(outcome.code(), 128 + libc::SIGALRM, "{outcome:?}");
+    assert!(owners(cluster.node(0), KEY).is_empty());
 }

@@ -14,8 +14,9 @@ const SIGNALS: [i32; 9] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, S
 #[derive(Clone, Copy, Debug)]
 pub struct Signal {
     pub number: i32,
-    /// The kernel sent it, as a terminal's Ctrl-C does: to all processes in the foreground.
-    pub from_kernel: bool,
+    /// It was typed: the terminal sent it to all processes in the foreground. What else the kernel sends, as
+    /// when a terminal goes away or an alarm clock is due, is for this process alone.
+    pub typed: bool,
 }
 
 impl Signal {
@@ -40,8 +41,9 @@ impl Signals {
         let (sender, receiver) = unbounded_channel();
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             for origin in &mut signals {
-                let from_kernel = origin.cause == Cause::Kernel;
-                if sender.send(Signal { number: origin.signal, from_kernel }).is_err() {
+                let number = origin.signal;
+                let typed = origin.cause == Cause::Kernel && [SIGINT, SIGQUIT].contains(&number);
+                if sender.send(Signal { number, typed }).is_err() {
                     return;
                 }
             }
