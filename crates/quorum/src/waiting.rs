@@ -70,7 +70,7 @@ impl Line {
             return Ok(None);
         };
         let fence = Some(claim.quorum.proposal());
-        let at_most = time + claim.limit.max(EARLY);
+        let at_most = time.saturating_add(claim.limit.max(EARLY));
         let acquire = |fence| claim.terms.acquire(&claim.owner, self.ttl, fence, Some(time));
         let mut reply = ask(link, &acquire(fence), at_most).await?;
         if reply == Reply::TooFarAhead {

@@ -43,6 +43,20 @@ async fn a_wait_ends_in_time() {
 }
 
 #[tokio::test]
+async fn a_wait_for_ever_is_in_line() {
+    let cluster = Cluster::start(1);
+    let quorum = quorum(&cluster).await;
+    let held = quorum.acquire("key", TTL).await.unwrap();
+    let waiting = tokio::spawn({
+        let quorum = quorum.clone();
+        async move { quorum.acquire("key", TTL).wait(Duration::MAX).await }
+    });
+    eventually(|| cluster.node(0).server().info_u64("lock", "lock_waiting") == 1).await;
+    held.release().await.unwrap();
+    waiting.await.expect("it does not panic").unwrap();
+}
+
+#[tokio::test]
 async fn a_wait_given_up_leaves_nobody_in_line() {
     let cluster = Cluster::start(1);
     let quorum = quorum(&cluster).await;
