@@ -99,8 +99,11 @@ impl Line {
         self.leave();
         match self.claim.take() {
             Some(mut claim) => {
-                // From here on it is released over the node's own connection.
-                claim.note(NODE, claim.quorum.nodes[NODE].link().map(|link| link.generation));
+                // From here on it is released over the node's own connection, be it the next one.
+                match claim.quorum.nodes[NODE].link() {
+                    Some(link) => claim.note(NODE, Some(link.generation)),
+                    None => claim.note_elsewhere(NODE),
+                }
                 claim.quorum.complete(token, false);
                 Waited::Granted(Lock::new(claim, token, self.ttl, end, Vec::new()))
             }
