@@ -88,6 +88,13 @@ impl Terminal {
         }
     }
 
+    /// Waits until the program is stopped, then lets it go on.
+    pub fn goes_on_after_a_stop(&self) {
+        let stat = format!("/proc/{}/stat", self.child.id());
+        eventually(BOUND, || std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T ")));
+        kill(self.child.id(), libc::SIGCONT);
+    }
+
     #[track_caller]
     pub fn code(mut self) -> i32 {
         let status = eventually(BOUND, || self.child.try_wait().expect("it can be waited for"));

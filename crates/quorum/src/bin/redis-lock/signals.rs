@@ -1,6 +1,8 @@
 //! Signals that arrive, and who sent them.
 
-use signal_hook::consts::{SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{
+    SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2,
+};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::Cause;
@@ -22,7 +24,7 @@ pub struct Signal {
 impl Signal {
     /// Whether it asks a program to end.
     pub fn ends(self) -> bool {
-        ![SIGCHLD, SIGCONT].contains(&self.number)
+        ![SIGCHLD, SIGCONT, SIGTSTP].contains(&self.number)
     }
 }
 
@@ -33,10 +35,19 @@ impl Signals {
     /// # Errors
     /// Where the system does not allow it.
     pub fn new() -> io::Result<Signals> {
+        Signals::with(&[])
+    }
+
+    /// Those and these.
+    ///
+    /// # Errors
+    /// As [`Signals::new`].
+    pub fn with(more: &[i32]) -> io::Result<Signals> {
         unblock();
         // What was ignored from the start is to stay so, for the command too: so nohup(1) works. But that a
         // child has ended is to be heard, whatever this program was started by.
-        let heard = SIGNALS.into_iter().filter(|signal| *signal == SIGCHLD || !is_ignored(*signal));
+        let all = SIGNALS.into_iter().chain(more.iter().copied());
+        let heard = all.filter(|signal| *signal == SIGCHLD || !is_ignored(*signal));
         let mut signals = SignalsInfo::<WithOrigin>::new(heard)?;
         let (sender, receiver) = unbounded_channel();
         std::thread::Builder::new().name("signals".into()).spawn(move || {
