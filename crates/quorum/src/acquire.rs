@@ -123,7 +123,7 @@ impl Acquire {
             // All that is left to try again in.
             let left = match self.wait {
                 Some(wait) => wait.saturating_sub(Moment::now().since(begun)),
-                None => options.retry_delay * options.retry_count.saturating_sub(retries),
+                None => options.retry_delay.saturating_mul(options.retry_count.saturating_sub(retries)),
             };
             if matches!(error, Error::Held(_)) && waiting::is_possible(&self.quorum, &terms, left) {
                 match waiting::wait_in_line(&self.quorum, &terms, ttl, left).await {
@@ -134,7 +134,7 @@ impl Acquire {
             }
             let pause = options.pause();
             let out_of_time = match self.wait {
-                Some(wait) => Moment::now().since(begun) + pause >= wait,
+                Some(wait) => Moment::now().since(begun).saturating_add(pause) >= wait,
                 None => retries >= options.retry_count,
             };
             if out_of_time {

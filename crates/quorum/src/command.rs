@@ -47,8 +47,7 @@ impl Terms {
             }
         }
         if let Some(block) = block {
-            // 0 would be for ever.
-            command.arg("BLOCK").arg(millis(block).max(1));
+            command.arg("BLOCK").arg(block_millis(block));
         }
         fenced(&mut command, fence);
         if let Some(meta) = &self.meta {
@@ -92,6 +91,15 @@ fn fenced(command: &mut Cmd, fence: Option<u64>) {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// As BLOCK has it: 0 is for ever, and so is what a server's clock has no room for.
+fn block_millis(time: Duration) -> u64 {
+    const LONGEST: u64 = i64::MAX as u64 / 2;
+    match millis(time).max(1) {
+        longer if longer > LONGEST => 0,
+        fits => fits,
+    }
 }
 
 /// What a reply to any of the commands is.
@@ -158,6 +166,14 @@ mod tests {
             text(&shared.acquire("o", ttl, Some(7), Some(Duration::from_micros(10)))),
             "LOCK.ACQUIRE k o 1500 SHARED BLOCK 1 FENCE 7 META why"
         );
+    }
+
+    #[test]
+    fn the_time_in_line() {
+        for (time, block) in [(0, 1), (1_000, 1), (1_999_999, 1_999)] {
+            assert_eq!(block_millis(Duration::from_micros(time)), block, "{time}");
+        }
+        assert_eq!(block_millis(Duration::MAX), 0);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// Requests under way, each with what it is for.
 pub(crate) struct Flights<T> {
     under_way: Vec<UnderWay<T>>,
@@ -43,7 +45,8 @@ impl<T> Default for Flights<T> {
 impl<T> Flights<T> {
     /// Adds a request that is to be answered within `limit` from now.
     pub fn add(&mut self, node: usize, purpose: T, flight: Flight, limit: Duration) {
-        let until = Instant::now() + limit;
+        // What the clock has no room for is not waited for to the end by anybody.
+        let until = Instant::now() + limit.min(LONGEST);
         self.under_way.push(UnderWay { node, purpose, flight, limit, until });
     }
 

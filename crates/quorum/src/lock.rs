@@ -108,7 +108,7 @@ impl Lock {
         crate::extend::extend(&self.0, ttl).await
     }
 
-    /// Releases it on all nodes, and says what each of them answered. It ends a running
+    /// Releases it on all nodes, and says what each of them answered; once more, and it says how it is by then. It ends a running
     /// [`Lock::extend`]. What could not be reached is released in the background, as soon as it can.
     ///
     /// # Errors

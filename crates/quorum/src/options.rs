@@ -114,7 +114,7 @@ impl Options {
     /// The time until the next attempt: delay ± jitter, at random.
     pub(crate) fn pause(&self) -> Duration {
         let jitter = self.retry_jitter.mul_f64(rand::random_range(0.0..=2.0));
-        (self.retry_delay + jitter).saturating_sub(self.retry_jitter)
+        self.retry_delay.saturating_add(jitter).saturating_sub(self.retry_jitter)
     }
 }
 

@@ -68,27 +68,28 @@ pub(crate) async fn release(lock: &LockState) -> Result<Released, Error> {
     Ok(Released { released, gone, nodes: failure.nodes })
 }
 
-/// As far as it can be done without waiting; the rest in the background.
+/// As far as it can be done without waiting; the rest in the background. Where it was released, that is seen to.
 pub(crate) fn abandon(lock: &LockState) {
-    drop(begin(lock));
+    let released = lock.claimed().released;
+    if !released {
+        drop(begin(lock));
+    }
 }
 
-/// Sends the releases, the first time.
+/// Sends the releases. Also once more: what a node answers then is how it is.
 fn begin(lock: &LockState) -> (Releases<'_>, Vec<NodeAnswer>) {
     let mut flights = Flights::default();
     let mut claimed = lock.claimed();
     // A node that was never asked has nothing to release.
     let mut answers = vec![NodeAnswer::Gone; lock.quorum.nodes.len()];
-    if !claimed.released {
-        for (node, answer) in answers.iter_mut().enumerate() {
-            if let Some(error) = claimed.claim.left_to_background(node) {
-                *answer = error.into();
-            }
+    for (node, answer) in answers.iter_mut().enumerate() {
+        if let Some(error) = claimed.claim.left_to_background(node) {
+            *answer = error.into();
         }
-        let limit = claimed.claim.limit;
-        for (node, flight) in claimed.release() {
-            flights.add(node, (), flight, limit);
-        }
+    }
+    let limit = claimed.claim.limit;
+    for (node, flight) in claimed.release() {
+        flights.add(node, (), flight, limit);
     }
     drop(claimed);
     lock.end_now();

@@ -70,7 +70,7 @@ impl Line {
             return Ok(None);
         };
         let fence = Some(claim.quorum.proposal());
-        let at_most = time + claim.limit.max(EARLY);
+        let at_most = time.saturating_add(claim.limit.max(EARLY));
         let acquire = |fence| claim.terms.acquire(&claim.owner, self.ttl, fence, Some(time));
         let mut reply = ask(link, &acquire(fence), at_most).await?;
         if reply == Reply::TooFarAhead {
@@ -99,8 +99,11 @@ impl Line {
         self.leave();
         match self.claim.take() {
             Some(mut claim) => {
-                // From here on it is released over the node's own connection.
-                claim.note(NODE, claim.quorum.nodes[NODE].link().map(|link| link.generation));
+                // From here on it is released over the node's own connection, be it the next one.
+                match claim.quorum.nodes[NODE].link() {
+                    Some(link) => claim.note(NODE, Some(link.generation)),
+                    None => claim.note_elsewhere(NODE),
+                }
                 claim.quorum.complete(token, false);
                 Waited::Granted(Lock::new(claim, token, self.ttl, end, Vec::new()))
             }

@@ -3,6 +3,7 @@
 use crate::support::*;
 use redis_lock_harness::{eventually, module_path};
 use std::path::Path;
+use std::process::Stdio;
 
 fn demo() -> Program {
     let mut command = program();
@@ -46,6 +47,21 @@ fn the_whole_story() {
     }
     assert_eq!(processes_of(&dir), 0);
     assert!(!Path::new(&dir).exists());
+}
+
+#[test]
+fn it_ends_when_nobody_reads_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut command = program();
+    command.args(["demo", "--fast", "--module"]).arg(module_path()).env("TMPDIR", dir.path());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it is built");
+    drop(child.stdout.take());
+    let outcome = child.wait_with_output().expect("it can be waited for");
+    let err = String::from_utf8_lossy(&outcome.stderr);
+    assert_eq!(outcome.status.code(), Some(69), "{err}");
+    assert!(err.starts_with("redis-lock: can't write to standard output"), "{err}");
+    assert_eq!(processes_of(dir.path().to_str().expect("text")), 0);
+    assert_eq!(std::fs::read_dir(dir.path()).expect("it is there").count(), 0);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use crate::support::*;
 use redis_lock_harness::{Cluster, Node, eventually};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 
 #[test]
 fn it_is_renewed_beyond_the_ttl() {
@@ -140,4 +142,32 @@ fn processes_that_were_there_before_are_left_alone() {
     assert!(is_running(&before));
     kill(before.parse().expect("a number"), libc::SIGKILL);
     assert_eq!(program.outcome().code(), 76);
+}
+
+/// A pipe that takes nothing more, and its other end.
+fn full_pipe() -> (io::PipeReader, io::PipeWriter) {
+    let (reader, writer) = io::pipe().expect("a pipe");
+    let set_flags = |flags: libc::c_int| {
+        // SAFETY: no memory is involved.
+        assert_eq!(unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, flags) }, 0);
+    };
+    set_flags(libc::O_NONBLOCK);
+    // Bit by bit: a larger piece is taken as a whole or not at all.
+    let mut fill = &writer;
+    while fill.write(b"x").is_ok() {}
+    set_flags(0);
+    (reader, writer)
+}
+
+#[test]
+fn the_command_is_ended_also_when_nobody_reads_why() {
+    let cluster = Cluster::start(1);
+    let (_reader, writer) = full_pipe();
+    let mut command = program();
+    command.args(["run", "--node", &cluster.urls()[0], "--key", KEY, "--ttl", "2s", "--", "sleep", "1000"]);
+    let mut child = command.stderr(writer).spawn().expect("the program is built");
+    eventually(BOUND, || !owners(cluster.node(0), KEY).is_empty());
+    cluster.node(0).kill();
+    let status = eventually(BOUND, || child.try_wait().expect("it can be waited for"));
+    assert_eq!(status.code(), Some(76));
 }

@@ -3,6 +3,7 @@
 mod demo;
 mod lost;
 mod run;
+mod signals;
 mod support;
 mod terminal;
 mod usage;

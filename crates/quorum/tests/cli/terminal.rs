@@ -4,26 +4,35 @@ use crate::support::*;
 use redis_lock_harness::{Cluster, eventually};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::FromRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 /// A terminal, and the program that runs in its foreground.
 pub struct Terminal {
-    keyboard: File,
+    keyboard: Option<File>,
     screen: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+    closing: Arc<AtomicBool>,
     child: Child,
 }
 
 impl Terminal {
     pub fn start(mut command: Command) -> Terminal {
-        let (mut ours, mut theirs) = (0, 0);
         let size = libc::winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
-        // SAFETY: both numbers are written; no name and no settings are asked for.
-        let opened =
-            unsafe { libc::openpty(&mut ours, &mut theirs, std::ptr::null_mut(), std::ptr::null(), &size) };
-        assert_eq!(opened, 0, "{}", std::io::Error::last_os_error());
+        let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+        // Not openpty(3): our end must not go to programs that other threads start at the same time.
+        // SAFETY: the size is only read; else no memory is involved.
+        let (ours, theirs) = unsafe {
+            let ours = libc::posix_openpt(flags);
+            libc::unlockpt(ours);
+            libc::ioctl(ours, libc::TIOCSWINSZ, &size);
+            (ours, libc::ioctl(ours, libc::TIOCGPTPEER, flags))
+        };
+        assert!(ours >= 0 && theirs >= 0, "{}", std::io::Error::last_os_error());
         // SAFETY: both were just opened, and are nobody else's.
         let (ours, theirs) = unsafe { (File::from_raw_fd(ours), File::from_raw_fd(theirs)) };
         let copy = || theirs.try_clone().expect("a terminal can be opened again");
@@ -41,19 +50,29 @@ impl Terminal {
         drop(theirs);
         let screen = Arc::new(Mutex::new(String::new()));
         let (mut shown, written) = (ours.try_clone().expect("as above"), Arc::clone(&screen));
-        assert!(ours.as_raw_fd() > 2);
-        std::thread::spawn(move || {
+        let closing = Arc::new(AtomicBool::new(false));
+        let closed = Arc::clone(&closing);
+        let reader = std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             // The terminal is gone with its last program: an error.
-            while let Ok(count @ 1..) = shown.read(&mut bytes) {
+            while let Ok(count @ 1..) = shown.read(&mut bytes)
+                && !closed.load(Ordering::Relaxed)
+            {
                 written.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
             }
         });
-        Terminal { keyboard: ours, screen, child }
+        Terminal { keyboard: Some(ours), screen, reader: Some(reader), closing, child }
     }
 
     pub fn types(&mut self, keys: &[u8]) {
-        self.keyboard.write_all(keys).expect("the terminal is there");
+        self.keyboard.as_mut().expect("it did not hang up").write_all(keys).expect("the terminal is there");
+    }
+
+    /// Goes away, while the program writes something.
+    pub fn hangs_up(&mut self) {
+        self.closing.store(true, Ordering::Relaxed);
+        self.reader.take().expect("it hangs up once").join().expect("reading does not panic");
+        self.keyboard = None;
     }
 
     pub fn screen(&self) -> String {
@@ -67,6 +86,13 @@ impl Terminal {
             assert!(start.elapsed() < BOUND, "{text:?} is not in {}", self.screen());
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
+    }
+
+    /// Waits until the program is stopped, then lets it go on.
+    pub fn goes_on_after_a_stop(&self) {
+        let stat = format!("/proc/{}/stat", self.child.id());
+        eventually(BOUND, || std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T ")));
+        kill(self.child.id(), libc::SIGCONT);
     }
 
     #[track_caller]
@@ -115,5 +141,16 @@ fn ctrl_c_ends_the_command_and_leaves_no_lock() {
     terminal.shows("ready");
     terminal.types(b"\x03");
     assert_eq!(terminal.code(), 130);
+    assert!(owners(cluster.node(0), KEY).is_empty());
+}
+
+/// The kernel tells only the process that the terminal was opened for, which is not the command.
+#[test]
+fn a_terminal_that_goes_away_ends_the_command() {
+    let cluster = Cluster::start(1);
+    let mut terminal = run_in_terminal(&cluster, "while :; do echo tick; sleep 0.05; done");
+    terminal.shows("tick");
+    terminal.hangs_up();
+    assert_eq!(terminal.code(), 129);
     assert!(owners(cluster.node(0), KEY).is_empty());
 }

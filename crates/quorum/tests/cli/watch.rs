@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use crate::terminal::Terminal;
-use redis_lock_harness::{Client, Node, Server};
+use redis_lock_harness::{Client, Node, Server, eventually};
 use serde_json::Value;
 
 /// A node whose server tells these keyspace events.
@@ -153,5 +153,21 @@ fn in_a_terminal_it_is_a_table() {
     terminal.shows("1 locks, 1 holders, 1 waiting");
     terminal.types(b"\x03");
     terminal.shows("\x1b[?1049l");
+    assert_eq!(terminal.code(), 130);
+}
+
+#[test]
+fn ctrl_z_gives_the_terminal_back_for_a_while() {
+    let node = node("Kd");
+    let mut command = program();
+    command.args(["watch", "--node", &node.url()]);
+    let mut terminal = Terminal::start(command);
+    terminal.shows("0 locks");
+    terminal.types(b"\x1a");
+    terminal.shows("\x1b[?1049l");
+    let before = terminal.screen().matches("\x1b[?1049h").count();
+    terminal.goes_on_after_a_stop();
+    eventually(BOUND, || terminal.screen().matches("\x1b[?1049h").count() > before);
+    terminal.types(b"\x03");
     assert_eq!(terminal.code(), 130);
 }

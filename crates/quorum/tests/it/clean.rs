@@ -196,3 +196,21 @@ async fn the_runtime_may_be_gone_when_a_lock_is_dropped() {
     });
     drop(lock.join().expect("it was acquired"));
 }
+
+#[tokio::test]
+async fn a_second_release_says_how_it_is_by_then() {
+    let cluster = Cluster::start(3);
+    let quorum = quorum(&cluster).await;
+    let lock = quorum.acquire("key", TTL).await.unwrap();
+    held_everywhere(&cluster, "key").await;
+    cluster.nodes().iter().for_each(|node| node.proxy().freeze());
+    for _ in 0..2 {
+        let error = lock.release().await.expect_err("no node can be reached");
+        assert!(matches!(error, Error::NoQuorum(_)), "{error}");
+    }
+    cluster.nodes().iter().for_each(|node| node.proxy().heal());
+    clean(cluster.nodes(), "key").await;
+    quorum.settled().await;
+    let released = lock.release().await.unwrap();
+    assert_eq!((released.released, released.gone), (0, 3), "{released:?}");
+}

@@ -14,6 +14,19 @@ fn config(result: Result<impl Sized, Error>) -> String {
 }
 
 #[tokio::test]
+async fn no_time_limit_is_too_long() {
+    let cluster = Cluster::start(1);
+    let most = Duration::MAX;
+    let options = Options { node_timeout: Some(most), retry_delay: most, connect_timeout: most, ..once() };
+    let quorum = connect(&cluster.urls(), Options { retry_count: 2, ..options }).await;
+    let lock = quorum.acquire("key", TTL).await.unwrap();
+    let waiting = tokio::time::timeout(Duration::from_millis(300), quorum.acquire("key", TTL).into_future());
+    assert!(waiting.await.is_err(), "it waits");
+    lock.release().await.unwrap();
+    clean(cluster.nodes(), "key").await;
+}
+
+#[tokio::test]
 async fn a_server_that_is_listed_twice() {
     let cluster = Cluster::start(2);
     let (one, two) = (cluster.node(0), cluster.node(1));

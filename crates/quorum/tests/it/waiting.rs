@@ -43,6 +43,48 @@ async fn a_wait_ends_in_time() {
 }
 
 #[tokio::test]
+async fn a_wait_for_ever_is_in_line() {
+    let cluster = Cluster::start(1);
+    let quorum = quorum(&cluster).await;
+    let held = quorum.acquire("key", TTL).await.unwrap();
+    let waiting = tokio::spawn({
+        let quorum = quorum.clone();
+        async move { quorum.acquire("key", TTL).wait(Duration::MAX).await }
+    });
+    eventually(|| cluster.node(0).server().info_u64("lock", "lock_waiting") == 1).await;
+    held.release().await.unwrap();
+    waiting.await.expect("it does not panic").unwrap();
+}
+
+/// The connection that releases it is another one than that which waited.
+#[tokio::test]
+async fn a_lock_granted_in_line_while_the_other_connection_is_down_is_released_later() {
+    let cluster = Cluster::start(1);
+    let quorum = quorum(&cluster).await;
+    let server = cluster.node(0).server();
+    let mut admin = server.connect();
+    quorum.acquire("key", TTL).await.unwrap().release().await.unwrap();
+    hold_for_stranger(cluster.node(0), "key");
+    let waiting = tokio::spawn({
+        let quorum = quorum.clone();
+        async move { quorum.acquire("key", TTL).wait(BOUND).await }
+    });
+    eventually(|| server.info_u64("lock", "lock_waiting") == 1).await;
+    // Whoever is connected stays so, but the one that released, and nobody gets in any more.
+    admin.run(["CONFIG", "SET", "requirepass", "secret"]);
+    let list = admin.run(["CLIENT", "LIST"]);
+    let main = list.text().lines().find(|line| line.contains("cmd=lock.release")).expect("it released last");
+    let id = main.split(' ').find_map(|field| field.strip_prefix("id=")).expect("it has one");
+    assert_eq!(admin.run(["CLIENT", "KILL", "ID", id]).int(), 1);
+    tokio::time::sleep(SOON).await;
+    admin.run(["LOCK.RELEASE", "key", STRANGER]);
+    let lock = waiting.await.expect("it does not panic").unwrap();
+    assert!(lock.release().await.is_err(), "the node can't be reached");
+    admin.run(["CONFIG", "SET", "requirepass", ""]);
+    clean(cluster.nodes(), "key").await;
+}
+
+#[tokio::test]
 async fn a_wait_given_up_leaves_nobody_in_line() {
     let cluster = Cluster::start(1);
     let quorum = quorum(&cluster).await;

@@ -55,7 +55,7 @@ pub async fn demo(arguments: Arguments) -> Status {
             exit::UNAVAILABLE
         }
         Err(signal) => {
-            println!("\nStopped; the nodes and their files are gone.");
+            say("stopped; the nodes and their files are gone");
             exit::by_signal(signal.number)
         }
     }

@@ -3,11 +3,13 @@
 mod child;
 mod demo;
 mod exit;
+mod messages;
 mod run;
 mod signals;
 mod watch;
 
 use clap::{Parser, Subcommand};
+use messages::say;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => {
             say(&format!("can't start: {error}"));
+            messages::settle();
             return exit::OS_ERROR.into();
         }
     };
@@ -45,14 +48,8 @@ fn main() -> ExitCode {
     };
     // A name that is still being looked up would hold up the end.
     runtime.shutdown_background();
+    messages::settle();
     status.into()
-}
-
-/// Tells the person at standard error something.
-fn say(message: &str) {
-    use std::io::Write;
-    // Nobody reads it any more: no reason to stop.
-    let _ = writeln!(std::io::stderr(), "redis-lock: {message}");
 }
 
 /// `500ms`, `30s`, `5m`, `1h30m`.

@@ -1,6 +1,8 @@
 //! Signals that arrive, and who sent them.
 
-use signal_hook::consts::{SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{
+    SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2,
+};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::Cause;
@@ -14,14 +16,15 @@ const SIGNALS: [i32; 9] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, S
 #[derive(Clone, Copy, Debug)]
 pub struct Signal {
     pub number: i32,
-    /// The kernel sent it, as a terminal's Ctrl-C does: to all processes in the foreground.
-    pub from_kernel: bool,
+    /// It was typed: the terminal sent it to all processes in the foreground. What else the kernel sends, as
+    /// when a terminal goes away or an alarm clock is due, is for this process alone.
+    pub typed: bool,
 }
 
 impl Signal {
     /// Whether it asks a program to end.
     pub fn ends(self) -> bool {
-        ![SIGCHLD, SIGCONT].contains(&self.number)
+        ![SIGCHLD, SIGCONT, SIGTSTP].contains(&self.number)
     }
 }
 
@@ -32,14 +35,26 @@ impl Signals {
     /// # Errors
     /// Where the system does not allow it.
     pub fn new() -> io::Result<Signals> {
-        // What was ignored from the start is to stay so, for the command too: so nohup(1) works.
-        let heard = SIGNALS.into_iter().filter(|signal| !is_ignored(*signal));
+        Signals::with(&[])
+    }
+
+    /// Those and these.
+    ///
+    /// # Errors
+    /// As [`Signals::new`].
+    pub fn with(more: &[i32]) -> io::Result<Signals> {
+        unblock();
+        // What was ignored from the start is to stay so, for the command too: so nohup(1) works. But that a
+        // child has ended is to be heard, whatever this program was started by.
+        let all = SIGNALS.into_iter().chain(more.iter().copied());
+        let heard = all.filter(|signal| *signal == SIGCHLD || !is_ignored(*signal));
         let mut signals = SignalsInfo::<WithOrigin>::new(heard)?;
         let (sender, receiver) = unbounded_channel();
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             for origin in &mut signals {
-                let from_kernel = origin.cause == Cause::Kernel;
-                if sender.send(Signal { number: origin.signal, from_kernel }).is_err() {
+                let number = origin.signal;
+                let typed = origin.cause == Cause::Kernel && [SIGINT, SIGQUIT].contains(&number);
+                if sender.send(Signal { number, typed }).is_err() {
                     return;
                 }
             }
@@ -69,6 +84,19 @@ impl Signals {
                 return signal;
             }
         }
+    }
+}
+
+/// A program may have been started with signals blocked: it would never hear them.
+fn unblock() {
+    let mut set = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: the set is emptied before it is used, and no old set is asked for.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in SIGNALS {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut());
     }
 }
 

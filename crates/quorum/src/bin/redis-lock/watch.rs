@@ -11,6 +11,7 @@ use crate::say;
 use crate::signals::Signals;
 use report::Report;
 use server::{Problem, Server};
+use signal_hook::consts::SIGTSTP;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -42,7 +43,7 @@ pub struct Arguments {
 
 /// Watches until a signal ends it.
 pub async fn watch(arguments: Arguments) -> Status {
-    let mut signals = match Signals::new() {
+    let mut signals = match Signals::with(&[SIGTSTP]) {
         Ok(signals) => signals,
         Err(error) => {
             say(&format!("can't receive signals: {error}"));
@@ -54,11 +55,25 @@ pub async fn watch(arguments: Arguments) -> Status {
         return exit::USAGE;
     }
     let mut report = Report::new(arguments.json);
-    tokio::select! {
-        biased;
-        signal = signals.end() => exit::by_signal(signal.number),
-        status = follow(&arguments, &mut report) => status,
+    let mut following = std::pin::pin!(follow(&arguments, &mut report));
+    loop {
+        tokio::select! {
+            biased;
+            signal = signals.next() => match signal.number {
+                SIGTSTP => stop(),
+                number if signal.ends() => return exit::by_signal(number),
+                _ => {}
+            },
+            status = &mut following => return status,
+        }
     }
+}
+
+/// Ctrl-Z: the shell is to find its terminal as it was. After `fg` the next look draws the table again.
+fn stop() {
+    table::leave();
+    // That it can't be is no harm: it goes on.
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
 }
 
 /// Connects, and connects again. Ends with what trying again does not help against.

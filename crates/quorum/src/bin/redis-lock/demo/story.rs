@@ -2,8 +2,9 @@
 
 use super::nodes::{COUNT, Nodes};
 use redis_lock_quorum::{Error, Failure, Lock, NodeAnswer, Options, Quorum};
+use std::cell::OnceCell;
 use std::fmt::Display;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -20,37 +21,57 @@ struct Teller {
     colours: bool,
     pause: Duration,
     step: u32,
+    /// Why nobody can read on.
+    closed: OnceCell<std::io::Error>,
 }
 
 impl Teller {
     fn new(fast: bool) -> Teller {
         let terminal = std::io::stdout().is_terminal();
         let colours = terminal && std::env::var_os("NO_COLOR").is_none();
-        Teller { colours, pause: if fast || !terminal { Duration::ZERO } else { PAUSE }, step: 0 }
+        Teller {
+            colours,
+            pause: if fast || !terminal { Duration::ZERO } else { PAUSE },
+            step: 0,
+            closed: OnceCell::new(),
+        }
     }
 
     fn paint(&self, code: &str, text: impl Display) -> String {
         if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
     }
 
-    async fn step(&mut self, title: &str) {
+    fn line(&self, text: impl Display) {
+        if let Err(error) = writeln!(std::io::stdout(), "{text}") {
+            // The first one says why.
+            let _ = self.closed.set(error);
+        }
+    }
+
+    /// # Errors
+    /// Where nobody can read it.
+    async fn step(&mut self, title: &str) -> Result<(), String> {
         self.step += 1;
         if self.step > 1 {
             tokio::time::sleep(self.pause).await;
         }
-        println!("\n{}", self.paint("1", format!("{}. {title}", self.step)));
+        self.line(format!("\n{}", self.paint("1", format!("{}. {title}", self.step))));
+        match self.closed.get() {
+            Some(error) => Err(format!("can't write to standard output: {error}")),
+            None => Ok(()),
+        }
     }
 
     fn tell(&self, text: impl Display) {
-        println!("   {text}");
+        self.line(format!("   {text}"));
     }
 
     fn yes(&self, text: impl Display) {
-        println!("   {} {text}", self.paint("32", "yes"));
+        self.line(format!("   {} {text}", self.paint("32", "yes")));
     }
 
     fn no(&self, text: impl Display) {
-        println!("   {}  {text}", self.paint("33", "no"));
+        self.line(format!("   {}  {text}", self.paint("33", "no")));
     }
 
     fn nodes(&self, alive: &[bool; COUNT]) {
@@ -59,7 +80,7 @@ impl Teller {
             false => self.paint("31", format!(" node {} dead ", number + 1)),
         };
         let line: Vec<String> = alive.iter().enumerate().map(node).collect();
-        println!("   {}", line.join(" "));
+        self.line(format!("   {}", line.join(" ")));
     }
 }
 
@@ -77,7 +98,7 @@ pub async fn tell(nodes: &mut Nodes, fast: bool) -> Result<(), String> {
         ..Options::default()
     };
 
-    teller.step("Five servers that know nothing of each other").await;
+    teller.step("Five servers that know nothing of each other").await?;
     nodes.start().await?;
     teller.tell(format!(
         "{} with the module, on unix sockets in {}",
@@ -89,7 +110,7 @@ pub async fn tell(nodes: &mut Nodes, fast: bool) -> Result<(), String> {
     let connect = async || Quorum::connect(nodes.urls(), options()).await.map_err(|error| error.to_string());
     let (alice, bob) = (connect().await?, connect().await?);
 
-    teller.step("Alice takes the lock: three of the five have to say yes").await;
+    teller.step("Alice takes the lock: three of the five have to say yes").await?;
     let start = Instant::now();
     let lock = alice.acquire(RESOURCE, TTL).await.map_err(|error| unexpected("Alice's acquire", &error))?;
     teller.yes(format!(
@@ -103,7 +124,7 @@ pub async fn tell(nodes: &mut Nodes, fast: bool) -> Result<(), String> {
     ));
     refused(&teller, &bob, "Bob wants it too").await?;
 
-    teller.step("Two servers are killed").await;
+    teller.step("Two servers are killed").await?;
     for number in [4, 5] {
         teller.tell(format!("kill -9 {}   (node {number})", nodes.pid(number)));
         nodes.kill(number);
@@ -114,7 +135,7 @@ pub async fn tell(nodes: &mut Nodes, fast: bool) -> Result<(), String> {
     let validity = lock.extend(TTL).await.map_err(|error| unexpected("Alice's extend", &error))?;
     teller.yes(format!("Alice renews it: valid for {:.1} s from now", validity.as_secs_f64()));
 
-    teller.step("Alice is done, and Bob gets it: three of five are enough").await;
+    teller.step("Alice is done, and Bob gets it: three of five are enough").await?;
     let first = lock.fencing_token();
     lock.release().await.map_err(|error| unexpected("Alice's release", &error))?;
     let lock = bob.acquire(RESOURCE, TTL).await.map_err(|error| unexpected("Bob's acquire", &error))?;
@@ -124,15 +145,19 @@ pub async fn tell(nodes: &mut Nodes, fast: bool) -> Result<(), String> {
     teller.yes(format!("Bob has it, under token {}: above Alice's", lock.fencing_token()));
     refused(&teller, &alice, "Alice wants it back").await?;
 
-    teller.step("A third server is killed: two of five are no majority").await;
+    teller.step("A third server is killed: two of five are no majority").await?;
     teller.tell(format!("kill -9 {}   (node 3)", nodes.pid(3)));
     nodes.kill(3);
     alive[2] = false;
     teller.nodes(&alive);
     the_end_of_it(&teller, &alice, &lock).await?;
 
-    println!("\n{}", teller.paint("1", "That is all. The servers are stopped and their files removed."));
-    println!("Try it yourself: redis-lock run --node URL --key NAME -- COMMAND    (redis-lock help run)\n");
+    teller.line(format!(
+        "\n{}",
+        teller.paint("1", "That is all. The servers are stopped and their files removed.")
+    ));
+    teller
+        .line("Try it yourself: redis-lock run --node URL --key NAME -- COMMAND    (redis-lock help run)\n");
     Ok(())
 }
 

@@ -83,8 +83,8 @@ fn hear(signal: Signal, family: &mut Family) -> Option<Ending> {
     if signal.number == SIGCHLD {
         return family.reap().and_then(ending);
     }
-    // What a terminal sends, the command has got as well.
-    if !signal.from_kernel
+    // What is typed, the command has got as well.
+    if !signal.typed
         && let Some(number) = Number::from_named_raw(signal.number)
     {
         family.tell(number);

@@ -27,7 +27,7 @@ impl Report {
     pub fn new(json: bool) -> Report {
         let form = match json {
             true => Form::Json,
-            false if std::io::stdout().is_terminal() => Form::Table(table::Screen::default()),
+            false if std::io::stdout().is_terminal() => Form::Table(table::Screen),
             false => Form::Lines,
         };
         Report { form, about: String::new(), closed: false }
@@ -43,16 +43,16 @@ impl Report {
 
     /// Something is wrong for a while.
     pub fn trouble(&mut self, message: &str) {
-        match &mut self.form {
+        match &self.form {
             Form::Table(screen) => self.closed |= screen.draw(&[message.to_owned()]).is_err(),
             Form::Lines | Form::Json => say(message),
         }
     }
 
     /// What comes now is for another screen.
-    pub fn end(&mut self) {
-        if let Form::Table(screen) = &mut self.form {
-            screen.leave();
+    pub fn end(&self) {
+        if let Form::Table(_) = self.form {
+            table::leave();
         }
     }
 
@@ -75,7 +75,7 @@ impl Report {
     }
 
     pub fn draw(&mut self, server: &Server) {
-        if let Form::Table(screen) = &mut self.form {
+        if let Form::Table(screen) = &self.form {
             self.closed |= screen.draw(&table::lines(&self.about, server)).is_err();
         }
     }

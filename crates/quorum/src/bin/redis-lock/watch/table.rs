@@ -4,6 +4,7 @@ use super::locks::{LockInfo, kind, short};
 use super::report::roughly;
 use super::server::Server;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
@@ -17,21 +18,20 @@ const WIDEST: [usize; 7] = [40, 48, 16, 16, 16, 32, 20];
 /// Where a terminal does not tell.
 const USUAL_SIZE: (usize, usize) = (24, 80);
 
+/// Whether the terminal shows its other screen: there is one terminal.
+static ENTERED: AtomicBool = AtomicBool::new(false);
+
 /// The terminal's other screen. Left when dropped, so that what was there before is there again.
-#[derive(Default)]
-pub struct Screen {
-    entered: bool,
-}
+pub struct Screen;
 
 impl Screen {
     /// # Errors
     /// Where the terminal has gone.
-    pub fn draw(&mut self, lines: &[String]) -> io::Result<()> {
+    pub fn draw(&self, lines: &[String]) -> io::Result<()> {
         let (height, width) = size();
         let mut out = io::stdout().lock();
-        if !self.entered {
+        if !ENTERED.swap(true, Ordering::Relaxed) {
             write!(out, "{ENTER}")?;
-            self.entered = true;
         }
         write!(out, "{HOME}")?;
         let hidden = lines.len().saturating_sub(height);
@@ -49,19 +49,20 @@ impl Screen {
         write!(out, "{CLEAR_BELOW}")?;
         out.flush()
     }
+}
 
-    pub fn leave(&mut self) {
-        if std::mem::take(&mut self.entered) {
-            let mut out = io::stdout().lock();
-            // The terminal has gone: nothing to restore.
-            let _ = write!(out, "{LEAVE}").and_then(|()| out.flush());
-        }
+/// Back to what the terminal showed before.
+pub fn leave() {
+    if ENTERED.swap(false, Ordering::Relaxed) {
+        let mut out = io::stdout().lock();
+        // The terminal has gone: nothing to restore.
+        let _ = write!(out, "{LEAVE}").and_then(|()| out.flush());
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        self.leave();
+        leave();
     }
 }
 
