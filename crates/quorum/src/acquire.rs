@@ -132,15 +132,17 @@ impl Acquire {
                     waiting::Waited::Failed => {}
                 }
             }
-            let pause = options.pause();
+            let waited = Moment::now().since(begun);
             let out_of_time = match self.wait {
-                Some(wait) => Moment::now().since(begun).saturating_add(pause) >= wait,
+                Some(wait) => waited >= wait,
                 None => retries >= options.retry_count,
             };
             if out_of_time {
                 return Err(error);
             }
-            tokio::time::sleep(pause).await;
+            // What is left of the wait is waited for, and then asked for once more.
+            let left = self.wait.map_or(Duration::MAX, |wait| wait - waited);
+            tokio::time::sleep(options.pause().min(left)).await;
             retries += 1;
         }
     }

@@ -5,11 +5,12 @@ use crate::command::Reply;
 use crate::error::{Error, NodeAnswer, NodeError};
 use crate::flights::{Flights, Landing};
 use crate::lock::LockState;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An extension under way.
-struct Extension<'a> {
-    lock: &'a LockState,
+struct Extension {
+    lock: Arc<LockState>,
     ttl: Duration,
     limit: Duration,
     flights: Flights<Step>,
@@ -35,7 +36,7 @@ enum Verdict {
     Failed,
 }
 
-pub(crate) async fn extend(lock: &LockState, ttl: Duration) -> Result<Duration, Error> {
+pub(crate) async fn extend(lock: &Arc<LockState>, ttl: Duration) -> Result<Duration, Error> {
     lock.quorum.options.check_ttl(ttl)?;
     let ttl = Duration::from_millis(ttl.as_millis() as u64);
     let mut extension = Extension::begin(lock, ttl);
@@ -58,14 +59,18 @@ pub(crate) async fn extend(lock: &LockState, ttl: Duration) -> Result<Duration, 
             None => break Verdict::Failed,
         }
     };
-    extension.conclude(verdict, started)
+    let result = extension.conclude(verdict, started);
+    if result.is_ok() {
+        extension.go_on_in_background();
+    }
+    result
 }
 
-impl Extension<'_> {
-    fn begin(lock: &LockState, ttl: Duration) -> Extension<'_> {
+impl Extension {
+    fn begin(lock: &Arc<LockState>, ttl: Duration) -> Extension {
         let nodes = lock.quorum.nodes.len();
         Extension {
-            lock,
+            lock: Arc::clone(lock),
             ttl,
             // Yeses after the end of the validity would not count.
             limit: lock.quorum.options.node_timeout(ttl).min(lock.validity()),
@@ -73,6 +78,30 @@ impl Extension<'_> {
             answers: vec![NodeAnswer::Open; nodes],
             needed: lock.claimed().claim.terms.kind.needed(nodes),
         }
+    }
+
+    /// Enough nodes have said yes. One that answers after them may have no hold: it is to join again too, or
+    /// a node that is a little slower than the others would stay without for ever.
+    fn go_on_in_background(mut self) {
+        if self.flights.is_empty() {
+            return;
+        }
+        let (quorum, ttl) = (Arc::clone(&self.lock.quorum), self.ttl);
+        quorum.in_background(ttl, async move {
+            let lock = Arc::clone(&self.lock);
+            let mut over = std::pin::pin!(lock.over.notified());
+            over.as_mut().enable();
+            while !lock.is_over() {
+                tokio::select! {
+                    biased;
+                    () = &mut over => return,
+                    landing = self.flights.next() => match landing {
+                        Some(landing) => self.land(landing),
+                        None => return,
+                    },
+                }
+            }
+        });
     }
 
     fn ask_all(&mut self) {

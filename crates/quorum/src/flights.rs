@@ -50,6 +50,11 @@ impl<T> Flights<T> {
         self.under_way.push(UnderWay { node, purpose, flight, limit, until });
     }
 
+    /// Whether nothing is under way.
+    pub fn is_empty(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
     /// The next reply, or request whose time is up; `None` when nothing is under way.
     pub async fn next(&mut self) -> Option<Landing<T>> {
         std::future::poll_fn(|context| self.poll_next(context)).await

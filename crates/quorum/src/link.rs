@@ -11,11 +11,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use tokio::sync::Notify;
 
-/// A node with so many unanswered requests is asked no more until it answers, so that one that is
-/// silent for long costs no memory without end.
+/// A node that has let a time limit pass, and has so many unanswered requests, is asked no more until it
+/// answers, so that one that is silent for long costs no memory without end.
 const MOST_UNANSWERED: u64 = 1_000;
-/// Above the former, so that a request never waits before it is put in line.
-const PIPELINE: usize = 4 * MOST_UNANSWERED as usize;
+/// One that answers may have more of them: a burst is no fault of its.
+const MOST_IN_A_BURST: u64 = 50_000;
+/// Above the latter, so that a request never waits before it is put in line.
+const PIPELINE: usize = 2 * MOST_IN_A_BURST as usize;
 
 type Answer = Pin<Box<dyn Future<Output = RedisResult<Value>> + Send>>;
 
@@ -110,7 +112,8 @@ impl Link {
     /// [`NodeError::Silent`], and the request is not sent.
     pub fn ask(self: &Arc<Self>, command: &Packed) -> Result<Asked, NodeError> {
         let unanswered = self.unanswered();
-        if unanswered >= MOST_UNANSWERED {
+        let most = if self.is_silent() { MOST_UNANSWERED } else { MOST_IN_A_BURST };
+        if unanswered >= most {
             return Err(NodeError::Silent(unanswered));
         }
         Ok(self.send(command))

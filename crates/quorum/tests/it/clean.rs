@@ -214,3 +214,24 @@ async fn a_second_release_says_how_it_is_by_then() {
     let released = lock.release().await.unwrap();
     assert_eq!((released.released, released.gone), (0, 3), "{released:?}");
 }
+
+/// Thousands at once are many, and no reason to take a node for dead.
+#[tokio::test]
+async fn a_burst_of_requests_is_served() {
+    const LOCKS: usize = 2_000;
+    let cluster = Cluster::start(3);
+    let options = Options { node_timeout: Some(BOUND), ..once() };
+    let quorum = connect(&cluster.urls(), options).await;
+    connected(&quorum, 3).await;
+    let acquire = |number: usize| {
+        let quorum = quorum.clone();
+        tokio::spawn(async move { quorum.acquire(format!("key-{number}"), TTL).await })
+    };
+    let tasks: Vec<_> = (0..LOCKS).map(acquire).collect();
+    for task in tasks {
+        let lock = task.await.expect("it does not panic").unwrap();
+        drop(lock);
+    }
+    quorum.settled().await;
+    eventually(|| cluster.nodes().iter().all(|node| node.server().info_u64("lock", "lock_held") == 0)).await;
+}

@@ -32,6 +32,23 @@ async fn a_node_that_was_down_joins_again_under_the_same_token() {
     clean(&cluster.nodes()[2..], "key").await;
 }
 
+/// An extend is over when two have said yes; the third is heard all the same.
+#[tokio::test]
+async fn a_node_that_is_slower_than_the_others_joins_again_too() {
+    let cluster = Cluster::start(3);
+    let quorum = quorum(&cluster).await;
+    let lock = quorum.acquire("key", TTL).await.unwrap();
+    held_everywhere(&cluster, "key").await;
+    cluster.node(2).proxy().delay(Way::ToClient, Duration::from_millis(30));
+    cluster.node(2).server().connect().run(["DEL", "key"]);
+    lock.extend(TTL).await.unwrap();
+    eventually(|| owners(cluster.node(2), "key") == owners(cluster.node(0), "key")).await;
+    // And is released with the others, however soon.
+    lock.extend(TTL).await.unwrap();
+    lock.release().await.unwrap();
+    clean(cluster.nodes(), "key").await;
+}
+
 #[tokio::test]
 async fn a_failed_extend_says_how_much_is_left_and_releases_nothing() {
     let cluster = Cluster::start(3);

@@ -145,3 +145,16 @@ async fn its_own_failed_attempt_does_not_block_the_next() {
     lock.release().await.unwrap();
     clean(&cluster.nodes()[1..], "key").await;
 }
+
+/// The time is used up also where it is shorter than the delay between two attempts.
+#[tokio::test]
+async fn a_short_wait_over_several_nodes_is_waited_for() {
+    let cluster = Cluster::start(3);
+    let quorum = quorum(&cluster).await;
+    cluster.nodes().iter().for_each(|node| hold_for_stranger(node, "key"));
+    let wait = Duration::from_millis(60);
+    let began = std::time::Instant::now();
+    let error = quorum.acquire("key", TTL).wait(wait).await.unwrap_err();
+    assert!(matches!(error, Error::Held(_)), "{error}");
+    assert!(began.elapsed() >= wait, "{:?}", began.elapsed());
+}
