@@ -15,7 +15,7 @@ export REDIS_LOCK_MODULE ?= $(abspath $(or $(CARGO_TARGET_DIR),target))/release/
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run demo port test bench fmt lint clean
+.PHONY: help setup build tool run demo port test bench fmt lint clean
 # Prerequisites stand in the order in which they have to happen; cargo uses all cores by itself.
 .NOTPARALLEL:
 
@@ -27,6 +27,9 @@ setup: ## Install what is missing to build and test (Debian packages; says so wh
 
 build: setup ## Build the module: target/release/libredis_lock.so
 	cargo build --release
+
+tool: setup ## Build the tool: target/release/redis-lock
+	cargo build --release --package redis-lock-quorum
 
 run: port build ## Start a server with the module in the foreground (PORT=6380 for another port)
 	@scripts/run.sh

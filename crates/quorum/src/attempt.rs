@@ -6,7 +6,7 @@ use crate::clock::Moment;
 use crate::command::{Reply, Terms, fresh_owner};
 use crate::error::{Error, NodeAnswer, NodeError};
 use crate::flights::{Flights, Landing};
-use crate::lock::Lock;
+use crate::lock::{Granted, Lock};
 use crate::shared::Shared;
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,7 +135,8 @@ impl Attempt {
         // is: what is not written yet would not be sent.
         self.flights.drop_unsent(|node, generation| claim.note(node, generation));
         let under_way = self.flights.drain().map(|(_, _, flight)| flight).collect();
-        Some(Lock::new(claim, token, self.ttl, end, under_way))
+        let holding = self.agreement.nodes().iter().map(|node| node.token().is_some()).collect();
+        Some(Lock::new(claim, Granted { token, ttl: self.ttl, end, holding, under_way }))
     }
 
     /// Releases on all nodes, and waits for their answers for as long as each may take. Earlier answers are

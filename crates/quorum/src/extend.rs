@@ -1,4 +1,9 @@
 //! Lets a lock go on, and has nodes join again that do not hold it.
+//!
+//! A node that was down at the grant has no hold, nor has one that sat out its cooldown: they join again,
+//! and count. But a node that *had* the hold, and has it no more, tells that nodes forget (a DEL, a restart
+//! without data and without cooldown). Where so many do that others may have held the lock in between, it
+//! is lost: to take it again would give back an old token after a newer one was used.
 
 use crate::clock::Moment;
 use crate::command::Reply;
@@ -15,7 +20,13 @@ struct Extension {
     limit: Duration,
     flights: Flights<Step>,
     answers: Vec<NodeAnswer>,
+    /// Which nodes held it, as far as was known.
+    held: Vec<bool>,
+    /// Which nodes have said that they do not.
+    gone: Vec<bool>,
     needed: usize,
+    /// With so few nodes that have held it all the time, others may have held it in between.
+    overtaken_at: usize,
 }
 
 /// What a node is asked.
@@ -33,7 +44,10 @@ enum Step {
 enum Verdict {
     Open,
     Extended,
+    /// Too many failed.
     Failed,
+    /// Others hold it, or may have held it in between.
+    Overtaken,
 }
 
 pub(crate) async fn extend(lock: &Arc<LockState>, ttl: Duration) -> Result<Duration, Error> {
@@ -69,6 +83,8 @@ pub(crate) async fn extend(lock: &Arc<LockState>, ttl: Duration) -> Result<Durat
 impl Extension {
     fn begin(lock: &Arc<LockState>, ttl: Duration) -> Extension {
         let nodes = lock.quorum.nodes.len();
+        let claimed = lock.claimed();
+        let kind = claimed.claim.terms.kind;
         Extension {
             lock: Arc::clone(lock),
             ttl,
@@ -76,7 +92,10 @@ impl Extension {
             limit: lock.quorum.options.node_timeout(ttl).min(lock.validity()),
             flights: Flights::default(),
             answers: vec![NodeAnswer::Open; nodes],
-            needed: lock.claimed().claim.terms.kind.needed(nodes),
+            held: claimed.holding.clone(),
+            gone: vec![false; nodes],
+            needed: kind.needed(nodes),
+            overtaken_at: kind.overtaken_at(nodes),
         }
     }
 
@@ -99,6 +118,10 @@ impl Extension {
                         Some(landing) => self.land(landing),
                         None => return,
                     },
+                }
+                self.note_holding();
+                if matches!(self.verdict(), Verdict::Overtaken) {
+                    lock.end_now();
                 }
             }
         });
@@ -123,7 +146,14 @@ impl Extension {
         self.lock.claimed().claim.note(node, generation);
         self.answers[node] = match (step, reply) {
             (Step::Extend, Ok(Reply::Number(_))) => NodeAnswer::Extended,
-            (Step::Extend, Ok(Reply::Zero)) => self.join(node, Step::Join),
+            (Step::Extend, Ok(Reply::Zero)) => {
+                self.gone[node] = true;
+                self.answers[node] = NodeAnswer::Gone;
+                match self.verdict() {
+                    Verdict::Overtaken => NodeAnswer::Gone,
+                    _ => self.join(node, Step::Join),
+                }
+            }
             (Step::Join, Ok(Reply::TooFarAhead)) => self.join(node, Step::JoinWithoutFence),
             (Step::Join | Step::JoinWithoutFence, Ok(Reply::Number(token))) => NodeAnswer::Granted(token),
             (Step::Join | Step::JoinWithoutFence, Ok(Reply::Nil)) => NodeAnswer::Held,
@@ -155,10 +185,27 @@ impl Extension {
         self.answers.iter().filter(|answer| wanted(answer)).count()
     }
 
+    /// On how many nodes the hold has been all the time, for certain and at most. One that did not answer
+    /// still has it, if it had it.
+    fn continuous(&self) -> (usize, usize) {
+        let (mut certain, mut at_most) = (0, 0);
+        for (node, answer) in self.answers.iter().enumerate().filter(|(node, _)| !self.gone[*node]) {
+            let silent = matches!(answer, NodeAnswer::Open | NodeAnswer::Failed(_));
+            let holds = *answer == NodeAnswer::Extended || (silent && self.held[node]);
+            certain += usize::from(holds);
+            at_most += usize::from(holds || *answer == NodeAnswer::Open);
+        }
+        (certain, at_most)
+    }
+
     fn verdict(&self) -> Verdict {
         let yes = self.count(|answer| matches!(answer, NodeAnswer::Extended | NodeAnswer::Granted(_)));
         let open = self.count(|answer| *answer == NodeAnswer::Open);
-        if yes >= self.needed {
+        let held = self.count(|answer| *answer == NodeAnswer::Held);
+        let (certain, at_most) = self.continuous();
+        if at_most <= self.overtaken_at || held > self.answers.len() - self.needed {
+            Verdict::Overtaken
+        } else if yes >= self.needed && certain > self.overtaken_at {
             Verdict::Extended
         } else if yes + open < self.needed {
             Verdict::Failed
@@ -167,19 +214,37 @@ impl Extension {
         }
     }
 
+    /// The last answer of each node; of one that was to join again and has not answered to that, that it
+    /// had no hold.
+    fn known(&self) -> Vec<NodeAnswer> {
+        let known = |(answer, gone): (&NodeAnswer, &bool)| match answer {
+            NodeAnswer::Open if *gone => NodeAnswer::Gone,
+            answer => answer.clone(),
+        };
+        self.answers.iter().zip(&self.gone).map(known).collect()
+    }
+
+    /// What is known now of who holds it.
+    fn note_holding(&self) {
+        let mut claimed = self.lock.claimed();
+        for (node, holding) in claimed.holding.iter_mut().enumerate() {
+            *holding = match self.answers[node] {
+                NodeAnswer::Extended | NodeAnswer::Granted(_) => true,
+                NodeAnswer::Open => *holding && !self.gone[node],
+                // Its hold was not renewed: it may be over before it answers again.
+                _ => false,
+            };
+        }
+    }
+
     fn conclude(&self, verdict: Verdict, started: Moment) -> Result<Duration, Error> {
         let now = Moment::now();
-        let failure = || self.lock.failure(&self.answers);
-        if self.lock.is_over() || self.lock.end() <= now {
+        let failure = || self.lock.failure(&self.known());
+        if self.lock.is_over() || self.lock.end() <= now || matches!(verdict, Verdict::Overtaken) {
             self.lock.end_now();
             return Err(Error::Lost(failure()));
         }
         if !matches!(verdict, Verdict::Extended) {
-            let held = self.count(|answer| *answer == NodeAnswer::Held);
-            if held > self.answers.len() - self.needed {
-                self.lock.end_now();
-                return Err(Error::Lost(failure()));
-            }
             return Err(Error::NoQuorum(failure()));
         }
         let allowance = self.lock.quorum.options.allowance(self.ttl);
@@ -187,6 +252,7 @@ impl Extension {
         if end <= now {
             return Err(Error::Late(failure()));
         }
+        self.note_holding();
         self.lock.extend_to(end, self.ttl);
         Ok(self.lock.validity())
     }

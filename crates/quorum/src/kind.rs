@@ -31,11 +31,23 @@ impl Kind {
     /// assert_eq!(Kind::Limit(4).needed(5), 5);
     /// ```
     pub fn needed(self, nodes: usize) -> usize {
-        let holders = match self {
+        let holders = self.holders();
+        nodes * holders / (holders + 1) + 1
+    }
+
+    /// On how many nodes at most a hold may be left for others to have overtaken it: n other holders need
+    /// n times the yeses that one needs, and find n free places on a node that has forgotten the hold, n−1
+    /// on one that has not. On one node more, they can't have been all there at once.
+    pub(crate) fn overtaken_at(self, nodes: usize) -> usize {
+        self.holders() * (nodes - self.needed(nodes))
+    }
+
+    /// How many there can be at once; shared ones count as one, against an exclusive one.
+    fn holders(self) -> usize {
+        match self {
             Kind::Exclusive | Kind::Shared => 1,
             Kind::Limit(n) => usize::from(n),
-        };
-        nodes * holders / (holders + 1) + 1
+        }
     }
 }
 
@@ -46,6 +58,16 @@ mod tests {
     /// The yeses needed on 1 to 7 nodes.
     fn needed(kind: Kind) -> Vec<usize> {
         (1..=7).map(|nodes| kind.needed(nodes)).collect()
+    }
+
+    #[test]
+    fn enough_yeses_can_not_be_overtaken() {
+        for kind in [Kind::Exclusive, Kind::Shared, Kind::Limit(2), Kind::Limit(3), Kind::Limit(10_000)] {
+            for nodes in 1..=9 {
+                assert!(kind.needed(nodes) > kind.overtaken_at(nodes), "{kind:?} {nodes}");
+            }
+        }
+        assert_eq!([1, 3, 5].map(|nodes| Kind::Exclusive.overtaken_at(nodes)), [0, 1, 2]);
     }
 
     #[test]

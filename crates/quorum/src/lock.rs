@@ -49,19 +49,32 @@ pub(crate) struct LockState {
 pub(crate) struct Claimed {
     pub claim: Claim,
     pub released: bool,
+    /// Which nodes hold it, as far as is known: since the grant, or the last extension, without a gap.
+    pub holding: Vec<bool>,
     /// Requests that were not needed for the grant. Not to be dropped before they are written.
     under_way: Vec<Flight>,
 }
 
+/// On what terms a lock was granted.
+pub(crate) struct Granted {
+    pub token: u64,
+    pub ttl: Duration,
+    pub end: Moment,
+    /// Which nodes have granted it.
+    pub holding: Vec<bool>,
+    pub under_way: Vec<Flight>,
+}
+
 impl Lock {
-    pub(crate) fn new(claim: Claim, token: u64, ttl: Duration, end: Moment, under_way: Vec<Flight>) -> Lock {
+    pub(crate) fn new(claim: Claim, granted: Granted) -> Lock {
+        let Granted { token, ttl, end, holding, under_way } = granted;
         Lock(Arc::new(LockState {
             quorum: Arc::clone(&claim.quorum),
             token,
             end: AtomicU64::new(end.nanos()),
             ttl: AtomicU64::new(ttl.as_nanos() as u64),
             lost: AtomicBool::new(false),
-            claim: Mutex::new(Claimed { claim, released: false, under_way }),
+            claim: Mutex::new(Claimed { claim, released: false, holding, under_way }),
             over: Notify::new(),
         }))
     }
@@ -101,7 +114,8 @@ impl Lock {
     ///
     /// # Errors
     /// None of them releases; [`Failure::left`](crate::Failure::left) says how much validity is left.
-    /// [`Error::Lost`] where it was over before enough nodes had answered, or where others hold it.
+    /// [`Error::Lost`] where it was over before enough nodes had answered, or where so few nodes still had
+    /// it that others hold it, or may have held it in between: then it is not taken again.
     /// [`Error::NoQuorum`] where too many nodes failed, [`Error::Late`] where the answers took as long as
     /// the ttl: trying again may help. [`Error::Config`] for a ttl that is no good.
     pub async fn extend(&self, ttl: Duration) -> Result<Duration, Error> {

@@ -5,7 +5,7 @@ use crate::clock::Moment;
 use crate::command::{Packed, Reply, Terms, fresh_owner};
 use crate::error::NodeError;
 use crate::link::Link;
-use crate::lock::Lock;
+use crate::lock::{Granted, Lock};
 use crate::shared::Shared;
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,7 +105,8 @@ impl Line {
                     None => claim.note_elsewhere(NODE),
                 }
                 claim.quorum.complete(token, false);
-                Waited::Granted(Lock::new(claim, token, self.ttl, end, Vec::new()))
+                let (holding, under_way) = (vec![true], Vec::new());
+                Waited::Granted(Lock::new(claim, Granted { token, ttl: self.ttl, end, holding, under_way }))
             }
             None => Waited::Failed,
         }

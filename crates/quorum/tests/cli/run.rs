@@ -207,6 +207,7 @@ fn nodes_can_come_from_the_environment() {
 fn a_signal_that_was_ignored_stays_ignored() {
     let cluster = Cluster::start(1);
     let mut command = std::process::Command::new("nohup");
+    listen_to_signals(&mut command);
     command.arg(env!("CARGO_BIN_EXE_redis-lock")).args(["run", "--node", &cluster.urls()[0], "--key", KEY]);
     command.args(["--", "sh", "-c", "echo ready; cat"]);
     let mut program = start(command);

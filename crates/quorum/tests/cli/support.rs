@@ -40,7 +40,22 @@ impl Outcome {
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_redis-lock"));
     command.env_remove("REDIS_LOCK_NODES").env_remove("REDIS_LOCK_FENCE");
+    listen_to_signals(&mut command);
     command
+}
+
+/// What starts the tests may ignore signals (nohup, a shell's `&`), and a program inherits that.
+pub fn listen_to_signals(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    let listen = || {
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGCHLD] {
+            // SAFETY: a signal's default action involves no code of this program.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec only system calls are made.
+    unsafe { command.pre_exec(listen) };
 }
 
 /// `redis-lock run` on these nodes, with these arguments.

@@ -84,6 +84,47 @@ async fn a_lock_that_others_hold_by_now_is_lost() {
     clean(cluster.nodes(), "key").await;
 }
 
+/// A hold that is gone may have been someone else's in between: to take it again would bring an old token
+/// back after a newer one.
+#[tokio::test]
+async fn a_lock_that_may_have_been_someone_elses_is_lost() {
+    for (nodes, forget) in [(1, 1), (2, 2), (3, 2), (5, 3)] {
+        let cluster = Cluster::start(nodes);
+        let quorum = quorum(&cluster).await;
+        let lock = quorum.acquire("key", TTL).await.unwrap();
+        held_everywhere(&cluster, "key").await;
+        lock.extend(TTL).await.unwrap();
+        for node in &cluster.nodes()[..forget] {
+            node.server().connect().run(["DEL", "key"]);
+        }
+        let other = quorum.acquire("key", TTL).await.unwrap();
+        assert!(other.fencing_token() > lock.fencing_token());
+        other.release().await.unwrap();
+        let error = lock.extend(TTL).await.unwrap_err();
+        assert!(matches!(error, Error::Lost(_)), "{nodes} nodes: {error}");
+        assert_eq!(lock.validity(), Duration::ZERO);
+        drop(lock);
+        clean(cluster.nodes(), "key").await;
+    }
+}
+
+/// As long as enough nodes have it without a gap, others were kept out: the rest joins again.
+#[tokio::test]
+async fn a_minority_that_forgets_joins_again() {
+    for (nodes, forget) in [(2, 1), (3, 1), (5, 2)] {
+        let cluster = Cluster::start(nodes);
+        let quorum = quorum(&cluster).await;
+        let lock = quorum.acquire("key", TTL).await.unwrap();
+        held_everywhere(&cluster, "key").await;
+        for node in &cluster.nodes()[..forget] {
+            node.server().connect().run(["DEL", "key"]);
+        }
+        lock.extend(TTL).await.unwrap();
+        held_everywhere(&cluster, "key").await;
+        assert!(lock.validity() > TTL / 2);
+    }
+}
+
 #[tokio::test]
 async fn several_resources_are_one_lock() {
     let cluster = Cluster::start(3);
