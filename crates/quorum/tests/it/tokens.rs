@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 fn acquisitions() -> usize {
     match std::env::var("QUORUM_TOKENS") {
         Ok(text) => text.parse().expect("QUORUM_TOKENS is a number"),
-        Err(_) => 400,
+        Err(_) => 10_000,
     }
 }
 
