@@ -7,7 +7,7 @@ use redis_lock_quorum::{Options, Quorum};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// How many acquisitions; the default is short.
+/// How many acquisitions.
 fn acquisitions() -> usize {
     match std::env::var("QUORUM_TOKENS") {
         Ok(text) => text.parse().expect("QUORUM_TOKENS is a number"),
