@@ -114,6 +114,27 @@ fn it_goes_on_when_the_server_is_there_again() {
     program.says("key ");
 }
 
+/// Who only reads the lines must not believe that a lock is held which went away with the server.
+#[test]
+fn what_ended_while_the_server_was_away_is_told() {
+    let node = node("Kd");
+    acquire(&mut node.server().connect(), "key", "bob", "600000");
+    let mut program = watch(&node, &["--json", "--interval", "20ms"]);
+    program.says("\"held\"");
+    node.kill();
+    program.says("trying again");
+    // It remembers nothing.
+    node.restart();
+    program.says("\"ended\"");
+    acquire(&mut node.server().connect(), "key", "carol", "600000");
+    program.says("carol");
+    let changes = changes(&program);
+    let told: Vec<_> =
+        changes.iter().map(|change| (change["change"].as_str(), change["owner"].as_str())).collect();
+    let all = [("held", "bob"), ("ended", "bob"), ("acquired", "carol")];
+    assert_eq!(told, all.map(|(change, owner)| (Some(change), Some(owner))), "{changes:?}");
+}
+
 #[test]
 fn what_can_t_be_watched_is_told() {
     let plain = Node::behind_proxy(Server::builder().without_module().tcp().start());

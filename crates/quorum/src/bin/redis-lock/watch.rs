@@ -10,7 +10,7 @@ use crate::exit::{self, Status};
 use crate::say;
 use crate::signals::Signals;
 use report::Report;
-use server::{Problem, Server};
+use server::{Known, Problem, Server};
 use signal_hook::consts::SIGTSTP;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -79,12 +79,16 @@ fn stop() {
 /// Connects, and connects again. Ends with what trying again does not help against.
 async fn follow(arguments: &Arguments, report: &mut Report) -> Status {
     let mut before = false;
+    let mut known = Known::default();
     loop {
         let problem = match Server::connect(&arguments.node, &arguments.pattern).await {
             Ok(mut server) => {
                 before = true;
+                server.resume(std::mem::take(&mut known));
                 report.begin(server.about());
-                match look(&mut server, arguments.interval, report).await {
+                let looked = look(&mut server, arguments.interval, report).await;
+                known = server.into_known();
+                match looked {
                     Ok(status) => return status,
                     Err(problem) => problem,
                 }

@@ -25,6 +25,14 @@ pub enum Problem {
     Usage(String),
 }
 
+/// What is known of a server's locks.
+#[derive(Default)]
+pub struct Known {
+    /// Whether all locks that were there at the beginning have been looked at.
+    begun: bool,
+    locks: BTreeMap<Vec<u8>, Option<LockInfo>>,
+}
+
 /// A server, and what is known of its locks.
 pub struct Server {
     name: String,
@@ -36,9 +44,7 @@ pub struct Server {
     cursor: u64,
     /// Whether all keys have been searched once.
     searched: bool,
-    /// Whether all locks that were there at the beginning have been looked at.
-    begun: bool,
-    locks: BTreeMap<Vec<u8>, Option<LockInfo>>,
+    known: Known,
     /// Locks to look at next.
     due: VecDeque<Vec<u8>>,
     /// Locks that events told of since they were looked at.
@@ -81,8 +87,7 @@ impl Server {
             events: None,
             cursor: 0,
             searched: false,
-            begun: false,
-            locks: BTreeMap::new(),
+            known: Known::default(),
             due: VecDeque::new(),
             told: BTreeMap::new(),
         };
@@ -90,9 +95,20 @@ impl Server {
         server.listen(database).await?;
         if !pattern.contains(['*', '?', '[', '\\']) {
             // A name: where nobody holds it, there is no key to be found, but somebody may wait.
-            server.locks.insert(pattern.into(), None);
+            server.known.locks.insert(pattern.into(), None);
         }
         Ok(server)
+    }
+
+    /// Goes on from what was known when an earlier connection broke: what has ended since then is then told too.
+    pub fn resume(&mut self, known: Known) {
+        self.known.begun = known.begun;
+        self.known.locks.extend(known.locks);
+    }
+
+    /// What the next connection goes on from.
+    pub fn into_known(self) -> Known {
+        self.known
     }
 
     /// What a person is to know about it.
@@ -108,7 +124,7 @@ impl Server {
 
     /// The locks that are known, by name.
     pub fn locks(&self) -> impl Iterator<Item = (String, &LockInfo)> {
-        self.locks.iter().filter_map(|(name, info)| Some((text(name), info.as_ref()?)))
+        self.known.locks.iter().filter_map(|(name, info)| Some((text(name), info.as_ref()?)))
     }
 
     async fn check_module(&mut self) -> Result<(), Problem> {
@@ -182,14 +198,14 @@ impl Server {
             Events::Keyspace => (channel[colon + 1..].to_vec(), message.as_slice()),
             Events::Keyevent => (message.clone(), &channel[colon + 1..]),
         };
-        if events == Events::Keyevent && !self.locks.contains_key(&key) {
+        if events == Events::Keyevent && !self.known.locks.contains_key(&key) {
             // Whether its name matches, the next search tells.
             self.cursor = 0;
             if self.pattern != "*" {
                 return Ok(false);
             }
         }
-        if !event.starts_with(b"lock.") && !self.locks.contains_key(&key) {
+        if !event.starts_with(b"lock.") && !self.known.locks.contains_key(&key) {
             // What else happens to keys that are no locks is no concern.
             return Ok(false);
         }
@@ -212,7 +228,7 @@ impl Server {
             let found: Result<(u64, Vec<Vec<u8>>), _> = scan.query_async(&mut self.connection).await;
             let (cursor, keys) = found.map_err(|error| self.failed(&error))?;
             for key in keys {
-                self.locks.entry(key).or_default();
+                self.known.locks.entry(key).or_default();
             }
             self.cursor = cursor;
             if cursor == 0 {
@@ -221,7 +237,7 @@ impl Server {
             }
         }
         if self.due.is_empty() {
-            self.due.extend(self.locks.keys().cloned());
+            self.due.extend(self.known.locks.keys().cloned());
         }
         Ok(())
     }
@@ -236,7 +252,7 @@ impl Server {
             );
         }
         if keys.is_empty() {
-            self.begun |= self.searched;
+            self.known.begun |= self.searched;
             return Ok(Vec::new());
         }
         let mut pipeline = redis::pipe();
@@ -250,15 +266,15 @@ impl Server {
         for (key, reply) in keys.into_iter().zip(replies) {
             let now = LockInfo::read(&reply);
             let told = self.told.remove(&key).unwrap_or_default();
-            let before = self.locks.get(&key).and_then(Option::as_ref);
-            found.extend(changes(&text(&key), before, now.as_ref(), told, !self.begun));
+            let before = self.known.locks.get(&key).and_then(Option::as_ref);
+            found.extend(changes(&text(&key), before, now.as_ref(), told, !self.known.begun));
             if now.is_some() || key == self.pattern.as_bytes() {
-                self.locks.insert(key, now);
+                self.known.locks.insert(key, now);
             } else {
-                self.locks.remove(&key);
+                self.known.locks.remove(&key);
             }
         }
-        self.begun |= self.searched && self.due.is_empty();
+        self.known.begun |= self.searched && self.due.is_empty();
         Ok(found)
     }
 
