@@ -155,6 +155,22 @@ fn what_can_t_be_watched_is_told() {
     assert!(outcome.err.contains("redis://host:6379"), "{outcome:?}");
 }
 
+/// Trying again does not help against that.
+#[test]
+fn a_user_who_may_not_look_is_told() {
+    let node = node("Kd");
+    let mut client = node.server().connect();
+    for command in ["scan", "lock.info"] {
+        let denied = format!("-{command}");
+        client.run(["ACL", "SETUSER", "watcher", "reset", "on", ">secret", "~*", "&*", "+@all", &denied]);
+        let mut program = program();
+        program.args(["watch", "--node", &node.url().replace("://", "://watcher:secret@")]);
+        let outcome = start(program).outcome();
+        assert_eq!(outcome.code(), 64, "{outcome:?}");
+        assert!(outcome.err.contains(command) && outcome.err.contains("ACL SETUSER"), "{outcome:?}");
+    }
+}
+
 #[test]
 fn in_a_terminal_it_is_a_table() {
     let node = node("Kd");

@@ -4,7 +4,8 @@ use super::changes::{Change, Told, changes};
 use super::locks::{LockInfo, text};
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisError, Value,
+    AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
+    RedisError, Value,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -16,6 +17,8 @@ const SCANS_PER_SEARCH: usize = 20;
 /// So many locks are looked at, at a time.
 const MOST_LOOKS: usize = 1_000;
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Errors that say nothing of the lock: it must not be taken for one that has ended.
+const UNKNOWN: [&str; 6] = ["NOPERM", "NOAUTH", "LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN"];
 
 /// Why there is nothing to see.
 pub enum Problem {
@@ -78,7 +81,7 @@ impl Server {
             .set_response_timeout(Some(TIMEOUT))
             .set_push_sender(sender);
         let connection = client.get_multiplexed_async_connection_with_config(&config).await;
-        let connection = connection.map_err(|error| unreachable(&name, &error))?;
+        let connection = connection.map_err(|error| failed(&name, &error))?;
         let mut server = Server {
             name,
             pattern: pattern.into(),
@@ -93,9 +96,9 @@ impl Server {
         };
         server.check_module().await?;
         server.listen(database).await?;
-        if !pattern.contains(['*', '?', '[', '\\']) {
-            // A name: where nobody holds it, there is no key to be found, but somebody may wait.
-            server.known.locks.insert(pattern.into(), None);
+        if let Some(name) = exact_name(pattern) {
+            // Where nobody holds it, there is no key to be found, but somebody may wait.
+            server.known.locks.insert(name.into(), None);
         }
         Ok(server)
     }
@@ -136,8 +139,10 @@ impl Server {
                  libredis_lock.so",
                 self.name
             ))),
-            Err(error) if error.is_unrecoverable_error() => Err(unreachable(&self.name, &error)),
-            // Something else than a lock has this name, or this user may not read it.
+            // A pattern is no name of a key that this user may read: that alone says nothing.
+            Err(error) if is_key_denied(&error) && exact_name(&self.pattern).is_none() => Ok(()),
+            Err(error) if error.is_unrecoverable_error() || is_refusal(&error) => Err(self.failed(&error)),
+            // Something else than a lock has this name.
             Ok(_) | Err(_) => Ok(()),
         }
     }
@@ -264,6 +269,14 @@ impl Server {
         let replies = replies.map_err(|error| self.failed(&error))?;
         let mut found = Vec::new();
         for (key, reply) in keys.into_iter().zip(replies) {
+            if let Value::ServerError(error) = &reply
+                && UNKNOWN.contains(&error.code())
+            {
+                let error = RedisError::from(error.clone());
+                if !is_key_denied(&error) {
+                    return Err(self.failed(&error));
+                }
+            }
             let now = LockInfo::read(&reply);
             let told = self.told.remove(&key).unwrap_or_default();
             let before = self.known.locks.get(&key).and_then(Option::as_ref);
@@ -284,10 +297,39 @@ impl Server {
     }
 
     fn failed(&self, error: &RedisError) -> Problem {
-        unreachable(&self.name, error)
+        failed(&self.name, error)
     }
 }
 
-fn unreachable(name: &str, error: &RedisError) -> Problem {
-    Problem::Server(format!("{name}: {error}"))
+fn failed(name: &str, error: &RedisError) -> Problem {
+    if error.code() == Some("NOPERM") {
+        Problem::Usage(format!(
+            "{name}: this user may not watch: {error}. Allow it (ACL SETUSER name +scan +lock.info, and ~pattern \
+             for the keys), or give another user in the URL of --node"
+        ))
+    } else if is_refusal(error) {
+        Problem::Usage(format!(
+            "{name}: the server does not let this user in: {error}. Give user and password in the URL of --node"
+        ))
+    } else {
+        Problem::Server(format!("{name}: {error}"))
+    }
+}
+
+/// The server knows who asks, and does not want to answer: trying again does not help.
+fn is_refusal(error: &RedisError) -> bool {
+    let code = error.code();
+    error.kind() == ErrorKind::AuthenticationFailed
+        || code.is_some_and(|code| ["NOPERM", "NOAUTH", "WRONGPASS"].contains(&code))
+}
+
+/// The command is allowed, for other keys.
+fn is_key_denied(error: &RedisError) -> bool {
+    error.code() == Some("NOPERM")
+        && !error.detail().is_some_and(|detail| detail.contains("permissions to run"))
+}
+
+/// The one name that a pattern matches, if it matches no others.
+fn exact_name(pattern: &str) -> Option<&str> {
+    (!pattern.contains(['*', '?', '[', '\\'])).then_some(pattern)
 }
