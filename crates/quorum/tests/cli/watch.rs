@@ -4,6 +4,8 @@ use crate::support::*;
 use crate::terminal::Terminal;
 use redis_lock_harness::{Client, Node, Server, eventually};
 use serde_json::Value;
+use std::os::fd::IntoRawFd;
+use std::process::Stdio;
 
 /// A node whose server tells these keyspace events.
 fn node(events: &str) -> Node {
@@ -169,6 +171,29 @@ fn a_user_who_may_not_look_is_told() {
         assert_eq!(outcome.code(), 64, "{outcome:?}");
         assert!(outcome.err.contains(command) && outcome.err.contains("ACL SETUSER"), "{outcome:?}");
     }
+}
+
+#[test]
+fn a_signal_ends_it_when_nobody_reads() {
+    let node = node("Kd");
+    let mut client = node.server().connect();
+    for number in 0..200 {
+        acquire(&mut client, &format!("key {number}"), "bob", "600000");
+    }
+    let mut command = program();
+    command.args(["watch", "--json", "--node", &node.url()]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it is built");
+    let pipe = child.stdout.take().expect("it is piped").into_raw_fd();
+    // SAFETY: only the pipe's size is set.
+    let size = unsafe { libc::fcntl(pipe, libc::F_SETPIPE_SZ, 4096) };
+    let mut unread = 0;
+    // SAFETY: there is room for what is asked.
+    eventually(BOUND, || unsafe { libc::ioctl(pipe, libc::FIONREAD, &mut unread) } == 0 && unread >= size);
+    kill(child.id(), libc::SIGTERM);
+    let status = eventually(BOUND, || child.try_wait().expect("it can be waited for"));
+    assert_eq!(status.code(), Some(143));
+    // SAFETY: it is ours, and not used any more.
+    unsafe { libc::close(pipe) };
 }
 
 #[test]

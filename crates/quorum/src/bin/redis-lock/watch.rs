@@ -2,6 +2,7 @@
 
 mod changes;
 mod locks;
+mod output;
 mod report;
 mod server;
 mod table;
@@ -9,9 +10,11 @@ mod table;
 use crate::exit::{self, Status};
 use crate::say;
 use crate::signals::Signals;
+use output::Output;
 use report::Report;
 use server::{Known, Problem, Server};
 use signal_hook::consts::SIGTSTP;
+use std::convert::Infallible;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -54,24 +57,39 @@ pub async fn watch(arguments: Arguments) -> Status {
         say("--interval is zero: give it a time");
         return exit::USAGE;
     }
-    let mut report = Report::new(arguments.json);
-    let mut following = std::pin::pin!(follow(&arguments, &mut report));
+    let output = match Output::start() {
+        Ok(output) => output,
+        Err(error) => {
+            say(&format!("can't write to standard output: {error}"));
+            return exit::OS_ERROR;
+        }
+    };
+    let status = until_ended(&arguments, &mut signals, &output).await;
+    output.settle().await;
+    status
+}
+
+async fn until_ended(arguments: &Arguments, signals: &mut Signals, output: &Output) -> Status {
+    let mut report = Report::new(arguments.json, output.clone());
+    let mut following = std::pin::pin!(follow(arguments, &mut report));
     loop {
         tokio::select! {
             biased;
             signal = signals.next() => match signal.number {
-                SIGTSTP => stop(),
+                SIGTSTP => stop(output).await,
                 number if signal.ends() => return exit::by_signal(number),
                 _ => {}
             },
+            () = output.closed() => return exit::OK,
             status = &mut following => return status,
         }
     }
 }
 
 /// Ctrl-Z: the shell is to find its terminal as it was. After `fg` the next look draws the table again.
-fn stop() {
-    table::leave();
+async fn stop(output: &Output) {
+    table::leave(output);
+    output.settle().await;
     // That it can't be is no harm: it goes on.
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
 }
@@ -89,7 +107,7 @@ async fn follow(arguments: &Arguments, report: &mut Report) -> Status {
                 let looked = look(&mut server, arguments.interval, report).await;
                 known = server.into_known();
                 match looked {
-                    Ok(status) => return status,
+                    Ok(never) => match never {},
                     Err(problem) => problem,
                 }
             }
@@ -97,7 +115,7 @@ async fn follow(arguments: &Arguments, report: &mut Report) -> Status {
         };
         match problem {
             Problem::Usage(message) => {
-                report.end();
+                report.end().await;
                 say(&message);
                 return exit::USAGE;
             }
@@ -112,7 +130,7 @@ async fn follow(arguments: &Arguments, report: &mut Report) -> Status {
 }
 
 /// Looks at each tick and after each event.
-async fn look(server: &mut Server, interval: Duration, report: &mut Report) -> Result<Status, Problem> {
+async fn look(server: &mut Server, interval: Duration, report: &Report) -> Result<Infallible, Problem> {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut drawn: Option<Instant> = None;
@@ -125,19 +143,28 @@ async fn look(server: &mut Server, interval: Duration, report: &mut Report) -> R
                 true
             }
         };
+        while_full(server, report).await?;
         if !told {
             server.search().await?;
         }
         let changes = server.look(told).await?;
         if told && drawn.is_some_and(|drawn| drawn.elapsed() < REDRAW) {
-            report.changes(&changes);
+            report.changes(&changes).await;
         } else {
             drawn = Some(Instant::now());
-            report.changes(&changes);
+            report.changes(&changes).await;
             report.draw(server);
         }
-        if report.is_closed() {
-            return Ok(exit::OK);
+    }
+}
+
+/// Looks no further than it is read. What events tell meanwhile is counted, not piled up.
+async fn while_full(server: &mut Server, report: &Report) -> Result<(), Problem> {
+    loop {
+        tokio::select! {
+            biased;
+            () = report.ready() => return Ok(()),
+            told = server.told() => told?,
         }
     }
 }

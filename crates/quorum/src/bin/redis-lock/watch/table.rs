@@ -1,9 +1,10 @@
 //! The table in a terminal, drawn again and again on a screen of its own.
 
 use super::locks::{LockInfo, kind, short};
+use super::output::Output;
 use super::report::roughly;
 use super::server::Server;
-use std::io::{self, Write};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
@@ -22,48 +23,52 @@ const USUAL_SIZE: (usize, usize) = (24, 80);
 static ENTERED: AtomicBool = AtomicBool::new(false);
 
 /// The terminal's other screen. Left when dropped, so that what was there before is there again.
-pub struct Screen;
+pub struct Screen(pub Output);
 
 impl Screen {
-    /// # Errors
-    /// Where the terminal has gone.
-    pub fn draw(&self, lines: &[String]) -> io::Result<()> {
-        let (height, width) = size();
-        let mut out = io::stdout().lock();
-        if !ENTERED.swap(true, Ordering::Relaxed) {
-            write!(out, "{ENTER}")?;
+    pub fn draw(&self, lines: &[String]) {
+        if !self.0.is_idle() {
+            // The last one is not on the screen yet: there is room for what has to follow it, and nobody needs more.
+            return;
         }
-        write!(out, "{HOME}")?;
-        let hidden = lines.len().saturating_sub(height);
-        // The last line says how many there was no room for.
-        let shown = if hidden > 0 { height.saturating_sub(1) } else { lines.len() };
-        for (number, line) in lines.iter().take(shown).enumerate() {
-            let line: String = line.chars().take(width).collect();
-            let (on, off) = if number == 0 { (BOLD, PLAIN) } else { ("", "") };
-            let end = if number + 1 < height { "\r\n" } else { "" };
-            write!(out, "{on}{line}{off}{CLEAR_LINE}{end}")?;
-        }
-        if hidden > 0 {
-            write!(out, "... and {} more{CLEAR_LINE}", lines.len() - shown)?;
-        }
-        write!(out, "{CLEAR_BELOW}")?;
-        out.flush()
+        let enter = if ENTERED.swap(true, Ordering::Relaxed) { "" } else { ENTER };
+        self.0.try_write(format!("{enter}{}", frame(lines, size())));
     }
-}
 
-/// Back to what the terminal showed before.
-pub fn leave() {
-    if ENTERED.swap(false, Ordering::Relaxed) {
-        let mut out = io::stdout().lock();
-        // The terminal has gone: nothing to restore.
-        let _ = write!(out, "{LEAVE}").and_then(|()| out.flush());
+    pub fn leave(&self) {
+        leave(&self.0);
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        leave();
+        self.leave();
     }
+}
+
+/// Back to what the terminal showed before.
+pub fn leave(output: &Output) {
+    if ENTERED.swap(false, Ordering::Relaxed) {
+        output.try_write(LEAVE.into());
+    }
+}
+
+/// These lines, as many as fit.
+fn frame(lines: &[String], (height, width): (usize, usize)) -> String {
+    let hidden = lines.len().saturating_sub(height);
+    // The last line says how many there was no room for.
+    let shown = if hidden > 0 { height.saturating_sub(1) } else { lines.len() };
+    let mut frame = HOME.to_owned();
+    for (number, line) in lines.iter().take(shown).enumerate() {
+        let line: String = line.chars().take(width).collect();
+        let (on, off) = if number == 0 { (BOLD, PLAIN) } else { ("", "") };
+        let end = if number + 1 < height { "\r\n" } else { "" };
+        frame += &format!("{on}{line}{off}{CLEAR_LINE}{end}");
+    }
+    if hidden > 0 {
+        frame += &format!("... and {} more{CLEAR_LINE}", lines.len() - shown);
+    }
+    frame + CLEAR_BELOW
 }
 
 fn size() -> (usize, usize) {
