@@ -6,6 +6,7 @@ use redis_lock_harness::{Client, Node, Server, eventually};
 use serde_json::Value;
 use std::os::fd::IntoRawFd;
 use std::process::Stdio;
+use unicode_width::UnicodeWidthStr;
 
 /// A node whose server tells these keyspace events.
 fn node(events: &str) -> Node {
@@ -194,6 +195,35 @@ fn a_signal_ends_it_when_nobody_reads() {
     assert_eq!(status.code(), Some(143));
     // SAFETY: it is ours, and not used any more.
     unsafe { libc::close(pipe) };
+}
+
+/// What is the most of a terminal's line: the long names are cut, not the columns after them.
+#[test]
+fn a_narrow_terminal_shows_all_columns() {
+    let node = node("Kd");
+    let mut client = node.server().connect();
+    let owner = "long owner ".repeat(4);
+    let mut tokens = Vec::new();
+    for name in ["n".repeat(40), "鍵".repeat(40)] {
+        let reply = client.run(["LOCK.ACQUIRE", &name, &owner, "600000", "META", &"長".repeat(40)]);
+        tokens.push(reply.int());
+    }
+    let mut command = program();
+    command.args(["watch", "--node", &node.url(), "--interval", "50ms"]);
+    let mut terminal = Terminal::of_width(80, command);
+    terminal.shows("2 locks");
+    for part in ["LEFT", "WAITING", "TOKEN", "nnn…", "鍵…", "長…"] {
+        terminal.shows(part);
+    }
+    terminal.types(b"\x03");
+    terminal.shows("\x1b[?1049l");
+    let screen = terminal.screen();
+    for line in screen.split("\r\n").filter(|line| line.contains('…')) {
+        let line = line.split('\x1b').next().expect("there is a first");
+        assert!(line.width() <= 80, "{} columns: {line}", line.width());
+        assert!(tokens.iter().any(|token| line.ends_with(&format!("  {token}"))), "{line}");
+    }
+    assert_eq!(terminal.code(), 130);
 }
 
 #[test]
