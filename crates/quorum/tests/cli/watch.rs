@@ -197,6 +197,27 @@ fn a_signal_ends_it_when_nobody_reads() {
     unsafe { libc::close(pipe) };
 }
 
+/// As it is where the server refuses to write, as for want of replicas.
+#[test]
+fn who_waits_for_what_nobody_holds_is_seen_by_its_name() {
+    let node = node("");
+    let mut client = node.server().connect();
+    acquire(&mut client, "key*", "alice", "600000");
+    let mut waiter = node.server().connect();
+    waiter.send(["LOCK.ACQUIRE", "key*", "bob", "600000", "BLOCK", "0"]);
+    eventually(BOUND, || owners(&node, "key*").len() == 2);
+    // At once: else it would be granted before.
+    client.pipeline([
+        &["MULTI"][..],
+        &["DEL", "key*"],
+        &["CONFIG", "SET", "min-replicas-to-write", "1"],
+        &["EXEC"],
+    ]);
+    eventually(BOUND, || owners(&node, "key*") == ["bob"]);
+    let mut program = watch(&node, &["--interval", "20ms", r"key\*"]);
+    program.says("key* waiting bob");
+}
+
 /// What is the most of a terminal's line: the long names are cut, not the columns after them.
 #[test]
 fn a_narrow_terminal_shows_all_columns() {

@@ -28,7 +28,13 @@ const REDRAW: Duration = Duration::from_millis(100);
 /// In a terminal this is a table that follows what happens; elsewhere a line is written for each change. What the
 /// server tells by keyspace events (notify-keyspace-events with K or E, and d) is seen at once, the rest when it is next
 /// looked for. In names, whatever is no text, or would upset a terminal, is written as \xNN, byte by byte, and a
-/// backslash as \x5c. An owner's name is all that is needed to release its lock: show it only to those who may.
+/// backslash as \x5c.
+///
+/// Where a lock has no holder but somebody waits, as when the server refuses to write for want of replicas, there is no
+/// key to be found: it is shown if it was held before while watched, or if PATTERN is its name (with a \ before each
+/// * ? [ and \ in it).
+///
+/// An owner's name is all that is needed to release its lock: show it only to those who may.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The server: redis://host:6379, rediss://user:password@host:6379/db, redis+unix:///path/of/socket

@@ -40,6 +40,8 @@ pub struct Known {
 pub struct Server {
     name: String,
     pattern: String,
+    /// The only name that the pattern matches, where it is one.
+    exact: Option<Vec<u8>>,
     connection: MultiplexedConnection,
     pushes: UnboundedReceiver<PushInfo>,
     /// What its keyspace events come with before the key; `None` where there are none.
@@ -85,6 +87,7 @@ impl Server {
         let mut server = Server {
             name,
             pattern: pattern.into(),
+            exact: exact_name(pattern.as_bytes()),
             connection,
             pushes,
             events: None,
@@ -96,9 +99,9 @@ impl Server {
         };
         server.check_module().await?;
         server.listen(database).await?;
-        if let Some(name) = exact_name(pattern) {
+        if let Some(name) = &server.exact {
             // Where nobody holds it, there is no key to be found, but somebody may wait.
-            server.known.locks.insert(name.into(), None);
+            server.known.locks.insert(name.clone(), None);
         }
         Ok(server)
     }
@@ -131,8 +134,8 @@ impl Server {
     }
 
     async fn check_module(&mut self) -> Result<(), Problem> {
-        let asked =
-            redis::cmd("LOCK.INFO").arg(&self.pattern).query_async::<Value>(&mut self.connection).await;
+        let name = self.exact.as_deref().unwrap_or(self.pattern.as_bytes());
+        let asked = redis::cmd("LOCK.INFO").arg(name).query_async::<Value>(&mut self.connection).await;
         match asked {
             Err(error) if error.to_string().contains("unknown command") => Err(Problem::Usage(format!(
                 "{}: the module is not loaded there: {error}. Start the server with --loadmodule \
@@ -140,7 +143,7 @@ impl Server {
                 self.name
             ))),
             // A pattern is no name of a key that this user may read: that alone says nothing.
-            Err(error) if is_key_denied(&error) && exact_name(&self.pattern).is_none() => Ok(()),
+            Err(error) if is_key_denied(&error) && self.exact.is_none() => Ok(()),
             Err(error) if error.is_unrecoverable_error() || is_refusal(&error) => Err(self.failed(&error)),
             // Something else than a lock has this name.
             Ok(_) | Err(_) => Ok(()),
@@ -281,7 +284,7 @@ impl Server {
             let told = self.told.remove(&key).unwrap_or_default();
             let before = self.known.locks.get(&key).and_then(Option::as_ref);
             found.extend(changes(&text(&key), before, now.as_ref(), told, !self.known.begun));
-            if now.is_some() || key == self.pattern.as_bytes() {
+            if now.is_some() || Some(&key) == self.exact.as_ref() {
                 self.known.locks.insert(key, now);
             } else {
                 self.known.locks.remove(&key);
@@ -329,7 +332,36 @@ fn is_key_denied(error: &RedisError) -> bool {
         && !error.detail().is_some_and(|detail| detail.contains("permissions to run"))
 }
 
-/// The one name that a pattern matches, if it matches no others.
-fn exact_name(pattern: &str) -> Option<&str> {
-    (!pattern.contains(['*', '?', '[', '\\'])).then_some(pattern)
+/// The one name that a pattern matches, if it can match no others: a backslash makes what follows it an ordinary byte.
+fn exact_name(pattern: &[u8]) -> Option<Vec<u8>> {
+    let mut name = Vec::new();
+    let mut bytes = pattern.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'*' | b'?' | b'[' => return None,
+            b'\\' => name.push(*bytes.next().unwrap_or(byte)),
+            _ => name.push(*byte),
+        }
+    }
+    Some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_may_be_a_name() {
+        for (pattern, name) in [
+            ("key", Some("key")),
+            ("key*", None),
+            ("key?", None),
+            ("[k]ey", None),
+            (r"key\*", Some("key*")),
+            (r"\\key\", Some(r"\key\")),
+            (r"\\*", None),
+        ] {
+            assert_eq!(exact_name(pattern.as_bytes()).as_deref(), name.map(str::as_bytes), "{pattern}");
+        }
+    }
 }
