@@ -175,6 +175,24 @@ fn a_user_who_may_not_look_is_told() {
 }
 
 #[test]
+fn a_permission_taken_away_is_no_end_of_a_lock() {
+    let node = node("");
+    let mut client = node.server().connect();
+    acquire(&mut client, "key", "bob", "600000");
+    client.run(["ACL", "SETUSER", "watcher", "reset", "on", ">secret", "~*", "+@all"]);
+    let mut command = program();
+    let url = node.url().replace("://", "://watcher:secret@");
+    command.args(["watch", "--node", &url, "--interval", "20ms"]);
+    let mut program = start(command);
+    program.says("key held by nightly");
+    client.run(["ACL", "SETUSER", "watcher", "resetkeys", "~other"]);
+    program.says("may not watch");
+    let outcome = program.outcome();
+    assert_eq!(outcome.code(), 64, "{outcome:?}");
+    assert!(!outcome.out.contains("ended"), "{outcome:?}");
+}
+
+#[test]
 fn a_signal_ends_it_when_nobody_reads() {
     let node = node("Kd");
     let mut client = node.server().connect();

@@ -276,7 +276,9 @@ impl Server {
                 && UNKNOWN.contains(&error.code())
             {
                 let error = RedisError::from(error.clone());
-                if !is_key_denied(&error) {
+                // A key that this user may never read, a search finds all the same.
+                let was_read = self.known.locks.get(&key).is_some_and(Option::is_some);
+                if was_read || !is_key_denied(&error) {
                     return Err(self.failed(&error));
                 }
             }
