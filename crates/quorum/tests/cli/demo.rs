@@ -65,6 +65,30 @@ fn it_ends_when_nobody_reads_it() {
 }
 
 #[test]
+fn any_directory_will_do() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let odd = dir.path().join("100%41 #odd?db=1");
+    std::fs::create_dir(&odd).expect("it can be made");
+    let mut command = program();
+    command.args(["demo", "--fast", "--module"]).arg(module_path()).env("TMPDIR", &odd);
+    let outcome = start(command).outcome();
+    assert_eq!((outcome.code(), outcome.err.as_str()), (0, ""), "{outcome:?}");
+}
+
+#[test]
+fn a_path_that_is_too_long_for_a_socket_is_told() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let long = dir.path().join("x".repeat(100));
+    std::fs::create_dir(&long).expect("it can be made");
+    let mut command = program();
+    command.args(["demo", "--fast", "--module"]).arg(module_path()).env("TMPDIR", &long);
+    let outcome = start(command).outcome();
+    assert_eq!((outcome.code(), outcome.out.as_str()), (69, ""), "{outcome:?}");
+    assert!(outcome.err.contains("TMPDIR") && outcome.err.lines().count() == 1, "{outcome:?}");
+    assert_eq!(std::fs::read_dir(&long).expect("it is there").count(), 0);
+}
+
+#[test]
 fn nothing_is_left_after_ctrl_c() {
     let mut program = demo();
     let dir = dir(&mut program);

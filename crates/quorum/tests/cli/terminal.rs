@@ -21,8 +21,12 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    pub fn start(mut command: Command) -> Terminal {
-        let size = libc::winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
+    pub fn start(command: Command) -> Terminal {
+        Terminal::of_width(100, command)
+    }
+
+    pub fn of_width(columns: u16, mut command: Command) -> Terminal {
+        let size = libc::winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
         // Not openpty(3): our end must not go to programs that other threads start at the same time.
         // SAFETY: the size is only read; else no memory is involved.

@@ -49,6 +49,28 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
+fn no_nodes_in_the_environment_is_told() {
+    for nodes in ["", " "] {
+        let mut command = program();
+        command.env("REDIS_LOCK_NODES", nodes).args(["run", "--key", KEY, "--", "true"]);
+        let outcome = start(command).outcome();
+        assert_eq!(outcome.code(), 64, "{outcome:?}");
+        assert!(outcome.err.contains("REDIS_LOCK_NODES is set, but empty"), "{outcome:?}");
+    }
+}
+
+/// A comma is what several URLs are told apart by.
+#[test]
+fn a_comma_in_a_password_is_told() {
+    for url in ["redis://:sec,ret@127.0.0.1:1", "redis://user:sec,r,et@127.0.0.1:1"] {
+        let outcome = run(&[url.into()], ["--", "true"]).outcome();
+        assert_eq!(outcome.code(), 64, "{outcome:?}");
+        assert!(outcome.err.contains("%2C"), "{outcome:?}");
+        assert!(!outcome.err.contains("sec") && !outcome.err.contains("et@"), "{outcome:?}");
+    }
+}
+
+#[test]
 fn a_password_is_not_shown() {
     let outcome = run(&["redis://:secret@127.0.0.1:1".into()], ["--wait", "0s", "--", "true"]).outcome();
     assert_eq!(outcome.code(), 75);

@@ -4,6 +4,9 @@ use crate::support::*;
 use crate::terminal::Terminal;
 use redis_lock_harness::{Client, Node, Server, eventually};
 use serde_json::Value;
+use std::os::fd::IntoRawFd;
+use std::process::Stdio;
+use unicode_width::UnicodeWidthStr;
 
 /// A node whose server tells these keyspace events.
 fn node(events: &str) -> Node {
@@ -114,6 +117,27 @@ fn it_goes_on_when_the_server_is_there_again() {
     program.says("key ");
 }
 
+/// Who only reads the lines must not believe that a lock is held which went away with the server.
+#[test]
+fn what_ended_while_the_server_was_away_is_told() {
+    let node = node("Kd");
+    acquire(&mut node.server().connect(), "key", "bob", "600000");
+    let mut program = watch(&node, &["--json", "--interval", "20ms"]);
+    program.says("\"held\"");
+    node.kill();
+    program.says("trying again");
+    // It remembers nothing.
+    node.restart();
+    program.says("\"ended\"");
+    acquire(&mut node.server().connect(), "key", "carol", "600000");
+    program.says("carol");
+    let changes = changes(&program);
+    let told: Vec<_> =
+        changes.iter().map(|change| (change["change"].as_str(), change["owner"].as_str())).collect();
+    let all = [("held", "bob"), ("ended", "bob"), ("acquired", "carol")];
+    assert_eq!(told, all.map(|(change, owner)| (Some(change), Some(owner))), "{changes:?}");
+}
+
 #[test]
 fn what_can_t_be_watched_is_told() {
     let plain = Node::behind_proxy(Server::builder().without_module().tcp().start());
@@ -132,6 +156,113 @@ fn what_can_t_be_watched_is_told() {
     let outcome = start(command).outcome();
     assert_eq!(outcome.code(), 64, "{outcome:?}");
     assert!(outcome.err.contains("redis://host:6379"), "{outcome:?}");
+}
+
+/// Trying again does not help against that.
+#[test]
+fn a_user_who_may_not_look_is_told() {
+    let node = node("Kd");
+    let mut client = node.server().connect();
+    for command in ["scan", "lock.info"] {
+        let denied = format!("-{command}");
+        client.run(["ACL", "SETUSER", "watcher", "reset", "on", ">secret", "~*", "&*", "+@all", &denied]);
+        let mut program = program();
+        program.args(["watch", "--node", &node.url().replace("://", "://watcher:secret@")]);
+        let outcome = start(program).outcome();
+        assert_eq!(outcome.code(), 64, "{outcome:?}");
+        assert!(outcome.err.contains(command) && outcome.err.contains("ACL SETUSER"), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_permission_taken_away_is_no_end_of_a_lock() {
+    let node = node("");
+    let mut client = node.server().connect();
+    acquire(&mut client, "key", "bob", "600000");
+    client.run(["ACL", "SETUSER", "watcher", "reset", "on", ">secret", "~*", "+@all"]);
+    let mut command = program();
+    let url = node.url().replace("://", "://watcher:secret@");
+    command.args(["watch", "--node", &url, "--interval", "20ms"]);
+    let mut program = start(command);
+    program.says("key held by nightly");
+    client.run(["ACL", "SETUSER", "watcher", "resetkeys", "~other"]);
+    program.says("may not watch");
+    let outcome = program.outcome();
+    assert_eq!(outcome.code(), 64, "{outcome:?}");
+    assert!(!outcome.out.contains("ended"), "{outcome:?}");
+}
+
+#[test]
+fn a_signal_ends_it_when_nobody_reads() {
+    let node = node("Kd");
+    let mut client = node.server().connect();
+    for number in 0..200 {
+        acquire(&mut client, &format!("key {number}"), "bob", "600000");
+    }
+    let mut command = program();
+    command.args(["watch", "--json", "--node", &node.url()]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it is built");
+    let pipe = child.stdout.take().expect("it is piped").into_raw_fd();
+    // SAFETY: only the pipe's size is set.
+    let size = unsafe { libc::fcntl(pipe, libc::F_SETPIPE_SZ, 4096) };
+    let mut unread = 0;
+    // SAFETY: there is room for what is asked.
+    eventually(BOUND, || unsafe { libc::ioctl(pipe, libc::FIONREAD, &mut unread) } == 0 && unread >= size);
+    kill(child.id(), libc::SIGTERM);
+    let status = eventually(BOUND, || child.try_wait().expect("it can be waited for"));
+    assert_eq!(status.code(), Some(143));
+    // SAFETY: it is ours, and not used any more.
+    unsafe { libc::close(pipe) };
+}
+
+/// As it is where the server refuses to write, as for want of replicas.
+#[test]
+fn who_waits_for_what_nobody_holds_is_seen_by_its_name() {
+    let node = node("");
+    let mut client = node.server().connect();
+    acquire(&mut client, "key*", "alice", "600000");
+    let mut waiter = node.server().connect();
+    waiter.send(["LOCK.ACQUIRE", "key*", "bob", "600000", "BLOCK", "0"]);
+    eventually(BOUND, || owners(&node, "key*").len() == 2);
+    // At once: else it would be granted before.
+    client.pipeline([
+        &["MULTI"][..],
+        &["DEL", "key*"],
+        &["CONFIG", "SET", "min-replicas-to-write", "1"],
+        &["EXEC"],
+    ]);
+    eventually(BOUND, || owners(&node, "key*") == ["bob"]);
+    let mut program = watch(&node, &["--interval", "20ms", r"key\*"]);
+    program.says("key* waiting bob");
+}
+
+/// What is the most of a terminal's line: the long names are cut, not the columns after them.
+#[test]
+fn a_narrow_terminal_shows_all_columns() {
+    let node = node("Kd");
+    let mut client = node.server().connect();
+    let owner = "long owner ".repeat(4);
+    let mut tokens = Vec::new();
+    for name in ["n".repeat(40), "鍵".repeat(40)] {
+        let reply = client.run(["LOCK.ACQUIRE", &name, &owner, "600000", "META", &"長".repeat(40)]);
+        tokens.push(reply.int());
+    }
+    let mut command = program();
+    command.args(["watch", "--node", &node.url(), "--interval", "50ms"]);
+    let mut terminal = Terminal::of_width(80, command);
+    terminal.shows("2 locks");
+    for part in ["LEFT", "WAITING", "TOKEN", "nnn…", "鍵…", "長…"] {
+        terminal.shows(part);
+    }
+    terminal.types(b"\x03");
+    terminal.shows("\x1b[?1049l");
+    let screen = terminal.screen();
+    for line in screen.split("\r\n").filter(|line| line.contains('…')) {
+        let line = line.split('\x1b').next().expect("there is a first");
+        assert!(line.width() <= 80, "{} columns: {line}", line.width());
+        assert!(tokens.iter().any(|token| line.ends_with(&format!("  {token}"))), "{line}");
+    }
+    assert_eq!(terminal.code(), 130);
 }
 
 #[test]

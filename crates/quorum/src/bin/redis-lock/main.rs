@@ -8,7 +8,8 @@ mod run;
 mod signals;
 mod watch;
 
-use clap::{Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use messages::say;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -29,7 +30,15 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = Arguments::command().get_matches();
+    if let Some(("run", run)) = matches.subcommand()
+        && let Err(message) = check_nodes(run)
+    {
+        say(&message);
+        messages::settle();
+        return exit::USAGE.into();
+    }
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     // For TLS. That there is one already is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     // One thread: what is waited for here is far away, and a child must be this thread's own.
@@ -50,6 +59,30 @@ fn main() -> ExitCode {
     runtime.shutdown_background();
     messages::settle();
     status.into()
+}
+
+/// What is wrong with the nodes, where a look at one URL alone would not tell. No URL is shown: there may be a password
+/// in it.
+fn check_nodes(run: &ArgMatches) -> Result<(), String> {
+    let nodes: Vec<&String> = run.get_many("nodes").unwrap_or_default().collect();
+    if nodes.iter().all(|node| node.trim().is_empty()) {
+        let what = match run.value_source("nodes") {
+            Some(ValueSource::EnvVariable) => "REDIS_LOCK_NODES is set, but empty",
+            _ => "the URL of --node is empty",
+        };
+        return Err(format!(
+            "{what}: give the URLs of one or several servers, such as redis://host:6379, with commas between them"
+        ));
+    }
+    // What comes after a comma is then taken for the next URL.
+    if nodes.iter().any(|node| node.contains('@') && !node.contains("://")) {
+        return Err(
+            "the URL of a node does not begin with redis:// or the like: commas stand between URLs. A comma \
+                    in a password is written as %2C, an @ as %40, a / as %2F"
+                .into(),
+        );
+    }
+    Ok(())
 }
 
 /// `500ms`, `30s`, `5m`, `1h30m`.

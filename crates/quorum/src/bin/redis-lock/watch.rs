@@ -2,6 +2,7 @@
 
 mod changes;
 mod locks;
+mod output;
 mod report;
 mod server;
 mod table;
@@ -9,9 +10,11 @@ mod table;
 use crate::exit::{self, Status};
 use crate::say;
 use crate::signals::Signals;
+use output::Output;
 use report::Report;
-use server::{Problem, Server};
+use server::{Known, Problem, Server};
 use signal_hook::consts::SIGTSTP;
+use std::convert::Infallible;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -24,7 +27,14 @@ const REDRAW: Duration = Duration::from_millis(100);
 ///
 /// In a terminal this is a table that follows what happens; elsewhere a line is written for each change. What the
 /// server tells by keyspace events (notify-keyspace-events with K or E, and d) is seen at once, the rest when it is next
-/// looked for. An owner's name is all that is needed to release its lock: show it only to those who may.
+/// looked for. In names, whatever is no text, or would upset a terminal, is written as \xNN, byte by byte, and a
+/// backslash as \x5c.
+///
+/// Where a lock has no holder but somebody waits, as when the server refuses to write for want of replicas, there is no
+/// key to be found: it is shown if it was held before while watched, or if PATTERN is its name (with a \ before each
+/// * ? [ and \ in it).
+///
+/// An owner's name is all that is needed to release its lock: show it only to those who may.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The server: redis://host:6379, rediss://user:password@host:6379/db, redis+unix:///path/of/socket
@@ -54,24 +64,39 @@ pub async fn watch(arguments: Arguments) -> Status {
         say("--interval is zero: give it a time");
         return exit::USAGE;
     }
-    let mut report = Report::new(arguments.json);
-    let mut following = std::pin::pin!(follow(&arguments, &mut report));
+    let output = match Output::start() {
+        Ok(output) => output,
+        Err(error) => {
+            say(&format!("can't write to standard output: {error}"));
+            return exit::OS_ERROR;
+        }
+    };
+    let status = until_ended(&arguments, &mut signals, &output).await;
+    output.settle().await;
+    status
+}
+
+async fn until_ended(arguments: &Arguments, signals: &mut Signals, output: &Output) -> Status {
+    let mut report = Report::new(arguments.json, output.clone());
+    let mut following = std::pin::pin!(follow(arguments, &mut report));
     loop {
         tokio::select! {
             biased;
             signal = signals.next() => match signal.number {
-                SIGTSTP => stop(),
+                SIGTSTP => stop(output).await,
                 number if signal.ends() => return exit::by_signal(number),
                 _ => {}
             },
+            () = output.closed() => return exit::OK,
             status = &mut following => return status,
         }
     }
 }
 
 /// Ctrl-Z: the shell is to find its terminal as it was. After `fg` the next look draws the table again.
-fn stop() {
-    table::leave();
+async fn stop(output: &Output) {
+    table::leave(output);
+    output.settle().await;
     // That it can't be is no harm: it goes on.
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
 }
@@ -79,13 +104,17 @@ fn stop() {
 /// Connects, and connects again. Ends with what trying again does not help against.
 async fn follow(arguments: &Arguments, report: &mut Report) -> Status {
     let mut before = false;
+    let mut known = Known::default();
     loop {
         let problem = match Server::connect(&arguments.node, &arguments.pattern).await {
             Ok(mut server) => {
                 before = true;
+                server.resume(std::mem::take(&mut known));
                 report.begin(server.about());
-                match look(&mut server, arguments.interval, report).await {
-                    Ok(status) => return status,
+                let looked = look(&mut server, arguments.interval, report).await;
+                known = server.into_known();
+                match looked {
+                    Ok(never) => match never {},
                     Err(problem) => problem,
                 }
             }
@@ -93,7 +122,7 @@ async fn follow(arguments: &Arguments, report: &mut Report) -> Status {
         };
         match problem {
             Problem::Usage(message) => {
-                report.end();
+                report.end().await;
                 say(&message);
                 return exit::USAGE;
             }
@@ -108,7 +137,7 @@ async fn follow(arguments: &Arguments, report: &mut Report) -> Status {
 }
 
 /// Looks at each tick and after each event.
-async fn look(server: &mut Server, interval: Duration, report: &mut Report) -> Result<Status, Problem> {
+async fn look(server: &mut Server, interval: Duration, report: &Report) -> Result<Infallible, Problem> {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut drawn: Option<Instant> = None;
@@ -121,19 +150,28 @@ async fn look(server: &mut Server, interval: Duration, report: &mut Report) -> R
                 true
             }
         };
+        while_full(server, report).await?;
         if !told {
             server.search().await?;
         }
         let changes = server.look(told).await?;
         if told && drawn.is_some_and(|drawn| drawn.elapsed() < REDRAW) {
-            report.changes(&changes);
+            report.changes(&changes).await;
         } else {
             drawn = Some(Instant::now());
-            report.changes(&changes);
+            report.changes(&changes).await;
             report.draw(server);
         }
-        if report.is_closed() {
-            return Ok(exit::OK);
+    }
+}
+
+/// Looks no further than it is read. What events tell meanwhile is counted, not piled up.
+async fn while_full(server: &mut Server, report: &Report) -> Result<(), Problem> {
+    loop {
+        tokio::select! {
+            biased;
+            () = report.ready() => return Ok(()),
+            told = server.told() => told?,
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Local servers with the module, on unix sockets in a directory of their own.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +14,8 @@ pub const COUNT: usize = 5;
 /// A server is up in milliseconds; a busy machine takes longer.
 const START_BOUND: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(10);
+/// What means something else in a URL, or nothing.
+const NOT_IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_');
 
 /// The nodes. Dropped, they are killed and their files removed.
 pub struct Nodes {
@@ -55,7 +60,14 @@ impl Nodes {
         })?;
         let dir = tempfile::Builder::new().prefix("redis-lock-demo").tempdir();
         let dir = dir.map_err(|error| format!("no temporary directory: {error}"))?;
-        Ok(Nodes { server, module, running: (0..COUNT).map(|_| None).collect(), dir })
+        let nodes = Nodes { server, module, running: (0..COUNT).map(|_| None).collect(), dir };
+        SocketAddr::from_pathname(nodes.socket(COUNT)).map_err(|error| {
+            format!(
+                "no socket can be at {}: {error}. Set TMPDIR to a directory with a shorter path, such as /tmp",
+                nodes.socket(COUNT).display()
+            )
+        })?;
+        Ok(nodes)
     }
 
     pub fn server(&self) -> &Path {
@@ -68,7 +80,8 @@ impl Nodes {
 
     /// The node's address; nodes are numbered from 1.
     pub fn url(&self, number: usize) -> String {
-        format!("redis+unix://{}", self.socket(number).display())
+        let path = self.socket(number);
+        format!("redis+unix://{}", percent_encode(path.as_os_str().as_bytes(), NOT_IN_A_PATH))
     }
 
     pub fn urls(&self) -> Vec<String> {
@@ -115,7 +128,7 @@ impl Nodes {
 
     async fn wait_for(&mut self, number: usize) -> Result<(), String> {
         let begun = tokio::time::Instant::now();
-        while std::os::unix::net::UnixStream::connect(self.socket(number)).is_err() {
+        while UnixStream::connect(self.socket(number)).is_err() {
             let child = self.running[number - 1].as_mut();
             let ended = child.is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
             if ended || begun.elapsed() > START_BOUND {

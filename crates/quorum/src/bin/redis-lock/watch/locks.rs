@@ -105,12 +105,13 @@ pub fn short(owner: &str) -> String {
     owner.chars().take(SHORT_OWNER).chain(['…']).collect()
 }
 
-/// Bytes as text: what could not be shown, or would move a terminal's cursor, is written as \xNN.
+/// Bytes as text: what could not be shown, or would move a terminal's cursor or turn its text around, is written as
+/// \xNN for each byte. So is a backslash, so that this can be undone.
 pub fn text(bytes: &[u8]) -> String {
     let mut shown = String::new();
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
-            if character.is_control() {
+            if character == '\\' || character.is_control() || is_format(character) {
                 let mut buffer = [0; 4];
                 escape(character.encode_utf8(&mut buffer).as_bytes(), &mut shown);
             } else {
@@ -120,6 +121,14 @@ pub fn text(bytes: &[u8]) -> String {
         escape(chunk.invalid(), &mut shown);
     }
     shown
+}
+
+/// Marks that change the direction of the text around them (Unicode's Bidi_Control), and breaks of lines.
+fn is_format(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 fn escape(bytes: &[u8], shown: &mut String) {
@@ -167,5 +176,14 @@ mod tests {
         assert_eq!(text("grün".as_bytes()), "grün");
         assert_eq!(text(b"a\x1b[2Jb\n"), "a\\x1b[2Jb\\x0a");
         assert_eq!(text(b"\xff\xfeend"), "\\xff\\xfeend");
+        assert_eq!(text("a\u{202e}b".as_bytes()), "a\\xe2\\x80\\xaeb");
+        for mark in ['\u{200e}', '\u{200f}', '\u{202a}', '\u{2066}', '\u{2069}'] {
+            assert!(text(mark.to_string().as_bytes()).is_ascii(), "{mark:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_escaped_can_be_told_from_what_is_not() {
+        assert_eq!(text(br"\xff"), r"\x5cxff");
     }
 }

@@ -2,12 +2,13 @@
 
 use super::changes::{Change, What};
 use super::locks::kind;
+use super::output::Output;
 use super::server::Server;
 use super::table;
 use crate::say;
 use humantime::{format_duration, format_rfc3339_millis};
 use serde_json::{Value, json};
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, SystemTime};
 
 enum Form {
@@ -19,18 +20,18 @@ enum Form {
 /// Where all of it goes.
 pub struct Report {
     form: Form,
+    output: Output,
     about: String,
-    closed: bool,
 }
 
 impl Report {
-    pub fn new(json: bool) -> Report {
+    pub fn new(json: bool, output: Output) -> Report {
         let form = match json {
             true => Form::Json,
-            false if std::io::stdout().is_terminal() => Form::Table(table::Screen),
+            false if std::io::stdout().is_terminal() => Form::Table(table::Screen(output.clone())),
             false => Form::Lines,
         };
-        Report { form, about: String::new(), closed: false }
+        Report { form, output, about: String::new() }
     }
 
     /// A connection is made.
@@ -44,39 +45,38 @@ impl Report {
     /// Something is wrong for a while.
     pub fn trouble(&mut self, message: &str) {
         match &self.form {
-            Form::Table(screen) => self.closed |= screen.draw(&[message.to_owned()]).is_err(),
+            Form::Table(screen) => screen.draw(&[message.to_owned()]),
             Form::Lines | Form::Json => say(message),
         }
     }
 
     /// What comes now is for another screen.
-    pub fn end(&self) {
-        if let Form::Table(_) = self.form {
-            table::leave();
+    pub async fn end(&self) {
+        if let Form::Table(screen) = &self.form {
+            screen.leave();
+            self.output.settle().await;
         }
     }
 
-    /// Whether nobody reads it any more.
-    pub fn is_closed(&self) -> bool {
-        self.closed
+    /// Returns when there is room for what comes next.
+    pub async fn ready(&self) {
+        self.output.ready().await;
     }
 
-    pub fn changes(&mut self, changes: &[Change]) {
+    pub async fn changes(&self, changes: &[Change]) {
         let line: fn(&Change) -> String = match self.form {
             Form::Table(_) => return,
-            Form::Lines => |change| line(change),
-            Form::Json => |change| json_line(change).to_string(),
+            Form::Lines => |change| line(change) + "\n",
+            Form::Json => |change| format!("{}\n", json_line(change)),
         };
-        let mut out = std::io::stdout().lock();
-        for change in changes {
-            self.closed |= writeln!(out, "{}", line(change)).is_err();
+        if !changes.is_empty() {
+            self.output.write(changes.iter().map(line).collect()).await;
         }
-        self.closed |= out.flush().is_err();
     }
 
-    pub fn draw(&mut self, server: &Server) {
+    pub fn draw(&self, server: &Server) {
         if let Form::Table(screen) = &self.form {
-            self.closed |= screen.draw(&table::lines(&self.about, server)).is_err();
+            screen.draw(&table::lines(&self.about, server));
         }
     }
 }

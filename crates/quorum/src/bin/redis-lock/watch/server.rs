@@ -4,7 +4,8 @@ use super::changes::{Change, Told, changes};
 use super::locks::{LockInfo, text};
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisError, Value,
+    AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
+    RedisError, Value,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -16,6 +17,8 @@ const SCANS_PER_SEARCH: usize = 20;
 /// So many locks are looked at, at a time.
 const MOST_LOOKS: usize = 1_000;
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Errors that say nothing of the lock: it must not be taken for one that has ended.
+const UNKNOWN: [&str; 6] = ["NOPERM", "NOAUTH", "LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN"];
 
 /// Why there is nothing to see.
 pub enum Problem {
@@ -25,10 +28,20 @@ pub enum Problem {
     Usage(String),
 }
 
+/// What is known of a server's locks.
+#[derive(Default)]
+pub struct Known {
+    /// Whether all locks that were there at the beginning have been looked at.
+    begun: bool,
+    locks: BTreeMap<Vec<u8>, Option<LockInfo>>,
+}
+
 /// A server, and what is known of its locks.
 pub struct Server {
     name: String,
     pattern: String,
+    /// The only name that the pattern matches, where it is one.
+    exact: Option<Vec<u8>>,
     connection: MultiplexedConnection,
     pushes: UnboundedReceiver<PushInfo>,
     /// What its keyspace events come with before the key; `None` where there are none.
@@ -36,9 +49,7 @@ pub struct Server {
     cursor: u64,
     /// Whether all keys have been searched once.
     searched: bool,
-    /// Whether all locks that were there at the beginning have been looked at.
-    begun: bool,
-    locks: BTreeMap<Vec<u8>, Option<LockInfo>>,
+    known: Known,
     /// Locks to look at next.
     due: VecDeque<Vec<u8>>,
     /// Locks that events told of since they were looked at.
@@ -72,27 +83,38 @@ impl Server {
             .set_response_timeout(Some(TIMEOUT))
             .set_push_sender(sender);
         let connection = client.get_multiplexed_async_connection_with_config(&config).await;
-        let connection = connection.map_err(|error| unreachable(&name, &error))?;
+        let connection = connection.map_err(|error| failed(&name, &error))?;
         let mut server = Server {
             name,
             pattern: pattern.into(),
+            exact: exact_name(pattern.as_bytes()),
             connection,
             pushes,
             events: None,
             cursor: 0,
             searched: false,
-            begun: false,
-            locks: BTreeMap::new(),
+            known: Known::default(),
             due: VecDeque::new(),
             told: BTreeMap::new(),
         };
         server.check_module().await?;
         server.listen(database).await?;
-        if !pattern.contains(['*', '?', '[', '\\']) {
-            // A name: where nobody holds it, there is no key to be found, but somebody may wait.
-            server.locks.insert(pattern.into(), None);
+        if let Some(name) = &server.exact {
+            // Where nobody holds it, there is no key to be found, but somebody may wait.
+            server.known.locks.insert(name.clone(), None);
         }
         Ok(server)
+    }
+
+    /// Goes on from what was known when an earlier connection broke: what has ended since then is then told too.
+    pub fn resume(&mut self, known: Known) {
+        self.known.begun = known.begun;
+        self.known.locks.extend(known.locks);
+    }
+
+    /// What the next connection goes on from.
+    pub fn into_known(self) -> Known {
+        self.known
     }
 
     /// What a person is to know about it.
@@ -108,20 +130,22 @@ impl Server {
 
     /// The locks that are known, by name.
     pub fn locks(&self) -> impl Iterator<Item = (String, &LockInfo)> {
-        self.locks.iter().filter_map(|(name, info)| Some((text(name), info.as_ref()?)))
+        self.known.locks.iter().filter_map(|(name, info)| Some((text(name), info.as_ref()?)))
     }
 
     async fn check_module(&mut self) -> Result<(), Problem> {
-        let asked =
-            redis::cmd("LOCK.INFO").arg(&self.pattern).query_async::<Value>(&mut self.connection).await;
+        let name = self.exact.as_deref().unwrap_or(self.pattern.as_bytes());
+        let asked = redis::cmd("LOCK.INFO").arg(name).query_async::<Value>(&mut self.connection).await;
         match asked {
             Err(error) if error.to_string().contains("unknown command") => Err(Problem::Usage(format!(
                 "{}: the module is not loaded there: {error}. Start the server with --loadmodule \
                  libredis_lock.so",
                 self.name
             ))),
-            Err(error) if error.is_unrecoverable_error() => Err(unreachable(&self.name, &error)),
-            // Something else than a lock has this name, or this user may not read it.
+            // A pattern is no name of a key that this user may read: that alone says nothing.
+            Err(error) if is_key_denied(&error) && self.exact.is_none() => Ok(()),
+            Err(error) if error.is_unrecoverable_error() || is_refusal(&error) => Err(self.failed(&error)),
+            // Something else than a lock has this name.
             Ok(_) | Err(_) => Ok(()),
         }
     }
@@ -182,14 +206,14 @@ impl Server {
             Events::Keyspace => (channel[colon + 1..].to_vec(), message.as_slice()),
             Events::Keyevent => (message.clone(), &channel[colon + 1..]),
         };
-        if events == Events::Keyevent && !self.locks.contains_key(&key) {
+        if events == Events::Keyevent && !self.known.locks.contains_key(&key) {
             // Whether its name matches, the next search tells.
             self.cursor = 0;
             if self.pattern != "*" {
                 return Ok(false);
             }
         }
-        if !event.starts_with(b"lock.") && !self.locks.contains_key(&key) {
+        if !event.starts_with(b"lock.") && !self.known.locks.contains_key(&key) {
             // What else happens to keys that are no locks is no concern.
             return Ok(false);
         }
@@ -212,7 +236,7 @@ impl Server {
             let found: Result<(u64, Vec<Vec<u8>>), _> = scan.query_async(&mut self.connection).await;
             let (cursor, keys) = found.map_err(|error| self.failed(&error))?;
             for key in keys {
-                self.locks.entry(key).or_default();
+                self.known.locks.entry(key).or_default();
             }
             self.cursor = cursor;
             if cursor == 0 {
@@ -221,7 +245,7 @@ impl Server {
             }
         }
         if self.due.is_empty() {
-            self.due.extend(self.locks.keys().cloned());
+            self.due.extend(self.known.locks.keys().cloned());
         }
         Ok(())
     }
@@ -236,7 +260,7 @@ impl Server {
             );
         }
         if keys.is_empty() {
-            self.begun |= self.searched;
+            self.known.begun |= self.searched;
             return Ok(Vec::new());
         }
         let mut pipeline = redis::pipe();
@@ -248,17 +272,27 @@ impl Server {
         let replies = replies.map_err(|error| self.failed(&error))?;
         let mut found = Vec::new();
         for (key, reply) in keys.into_iter().zip(replies) {
+            if let Value::ServerError(error) = &reply
+                && UNKNOWN.contains(&error.code())
+            {
+                let error = RedisError::from(error.clone());
+                // A key that this user may never read, a search finds all the same.
+                let was_read = self.known.locks.get(&key).is_some_and(Option::is_some);
+                if was_read || !is_key_denied(&error) {
+                    return Err(self.failed(&error));
+                }
+            }
             let now = LockInfo::read(&reply);
             let told = self.told.remove(&key).unwrap_or_default();
-            let before = self.locks.get(&key).and_then(Option::as_ref);
-            found.extend(changes(&text(&key), before, now.as_ref(), told, !self.begun));
-            if now.is_some() || key == self.pattern.as_bytes() {
-                self.locks.insert(key, now);
+            let before = self.known.locks.get(&key).and_then(Option::as_ref);
+            found.extend(changes(&text(&key), before, now.as_ref(), told, !self.known.begun));
+            if now.is_some() || Some(&key) == self.exact.as_ref() {
+                self.known.locks.insert(key, now);
             } else {
-                self.locks.remove(&key);
+                self.known.locks.remove(&key);
             }
         }
-        self.begun |= self.searched && self.due.is_empty();
+        self.known.begun |= self.searched && self.due.is_empty();
         Ok(found)
     }
 
@@ -268,10 +302,68 @@ impl Server {
     }
 
     fn failed(&self, error: &RedisError) -> Problem {
-        unreachable(&self.name, error)
+        failed(&self.name, error)
     }
 }
 
-fn unreachable(name: &str, error: &RedisError) -> Problem {
-    Problem::Server(format!("{name}: {error}"))
+fn failed(name: &str, error: &RedisError) -> Problem {
+    if error.code() == Some("NOPERM") {
+        Problem::Usage(format!(
+            "{name}: this user may not watch: {error}. Allow it (ACL SETUSER name +scan +lock.info, and ~pattern \
+             for the keys), or give another user in the URL of --node"
+        ))
+    } else if is_refusal(error) {
+        Problem::Usage(format!(
+            "{name}: the server does not let this user in: {error}. Give user and password in the URL of --node"
+        ))
+    } else {
+        Problem::Server(format!("{name}: {error}"))
+    }
+}
+
+/// The server knows who asks, and does not want to answer: trying again does not help.
+fn is_refusal(error: &RedisError) -> bool {
+    let code = error.code();
+    error.kind() == ErrorKind::AuthenticationFailed
+        || code.is_some_and(|code| ["NOPERM", "NOAUTH", "WRONGPASS"].contains(&code))
+}
+
+/// The command is allowed, for other keys.
+fn is_key_denied(error: &RedisError) -> bool {
+    error.code() == Some("NOPERM")
+        && !error.detail().is_some_and(|detail| detail.contains("permissions to run"))
+}
+
+/// The one name that a pattern matches, if it can match no others: a backslash makes what follows it an ordinary byte.
+fn exact_name(pattern: &[u8]) -> Option<Vec<u8>> {
+    let mut name = Vec::new();
+    let mut bytes = pattern.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'*' | b'?' | b'[' => return None,
+            b'\\' => name.push(*bytes.next().unwrap_or(byte)),
+            _ => name.push(*byte),
+        }
+    }
+    Some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_may_be_a_name() {
+        for (pattern, name) in [
+            ("key", Some("key")),
+            ("key*", None),
+            ("key?", None),
+            ("[k]ey", None),
+            (r"key\*", Some("key*")),
+            (r"\\key\", Some(r"\key\")),
+            (r"\\*", None),
+        ] {
+            assert_eq!(exact_name(pattern.as_bytes()).as_deref(), name.map(str::as_bytes), "{pattern}");
+        }
+    }
 }

@@ -1,13 +1,16 @@
 //! The table in a terminal, drawn again and again on a screen of its own.
 
 use super::locks::{LockInfo, kind, short};
+use super::output::Output;
 use super::report::roughly;
 use super::server::Server;
-use std::io::{self, Write};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use unicode_width::UnicodeWidthChar;
 
-const ENTER: &str = "\x1b[?1049h\x1b[?25l";
-const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
+/// A line that a terminal finds wider than it should be is cut there, and does not take two.
+const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
+const LEAVE: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 const HOME: &str = "\x1b[H";
 const CLEAR_LINE: &str = "\x1b[K";
 const CLEAR_BELOW: &str = "\x1b[J";
@@ -15,6 +18,10 @@ const BOLD: &str = "\x1b[1m";
 const PLAIN: &str = "\x1b[0m";
 const COLUMNS: [&str; 7] = ["LOCK", "HOLDER", "KIND", "HELD", "LEFT", "WAITING", "TOKEN"];
 const WIDEST: [usize; 7] = [40, 48, 16, 16, 16, 32, 20];
+/// Those that are cut where a line is too long, and what is left of them at least.
+const LONG: [usize; 3] = [0, 1, 5];
+const NARROWEST: usize = 8;
+const GAP: &str = "  ";
 /// Where a terminal does not tell.
 const USUAL_SIZE: (usize, usize) = (24, 80);
 
@@ -22,48 +29,52 @@ const USUAL_SIZE: (usize, usize) = (24, 80);
 static ENTERED: AtomicBool = AtomicBool::new(false);
 
 /// The terminal's other screen. Left when dropped, so that what was there before is there again.
-pub struct Screen;
+pub struct Screen(pub Output);
 
 impl Screen {
-    /// # Errors
-    /// Where the terminal has gone.
-    pub fn draw(&self, lines: &[String]) -> io::Result<()> {
-        let (height, width) = size();
-        let mut out = io::stdout().lock();
-        if !ENTERED.swap(true, Ordering::Relaxed) {
-            write!(out, "{ENTER}")?;
+    pub fn draw(&self, lines: &[String]) {
+        if !self.0.is_idle() {
+            // The last one is not on the screen yet: there is room for what has to follow it, and nobody needs more.
+            return;
         }
-        write!(out, "{HOME}")?;
-        let hidden = lines.len().saturating_sub(height);
-        // The last line says how many there was no room for.
-        let shown = if hidden > 0 { height.saturating_sub(1) } else { lines.len() };
-        for (number, line) in lines.iter().take(shown).enumerate() {
-            let line: String = line.chars().take(width).collect();
-            let (on, off) = if number == 0 { (BOLD, PLAIN) } else { ("", "") };
-            let end = if number + 1 < height { "\r\n" } else { "" };
-            write!(out, "{on}{line}{off}{CLEAR_LINE}{end}")?;
-        }
-        if hidden > 0 {
-            write!(out, "... and {} more{CLEAR_LINE}", lines.len() - shown)?;
-        }
-        write!(out, "{CLEAR_BELOW}")?;
-        out.flush()
+        let enter = if ENTERED.swap(true, Ordering::Relaxed) { "" } else { ENTER };
+        self.0.try_write(format!("{enter}{}", frame(lines, size())));
     }
-}
 
-/// Back to what the terminal showed before.
-pub fn leave() {
-    if ENTERED.swap(false, Ordering::Relaxed) {
-        let mut out = io::stdout().lock();
-        // The terminal has gone: nothing to restore.
-        let _ = write!(out, "{LEAVE}").and_then(|()| out.flush());
+    pub fn leave(&self) {
+        leave(&self.0);
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        leave();
+        self.leave();
     }
+}
+
+/// Back to what the terminal showed before.
+pub fn leave(output: &Output) {
+    if ENTERED.swap(false, Ordering::Relaxed) {
+        output.try_write(LEAVE.into());
+    }
+}
+
+/// These lines, as many as fit.
+fn frame(lines: &[String], (height, width): (usize, usize)) -> String {
+    let hidden = lines.len().saturating_sub(height);
+    // The last line says how many there was no room for.
+    let shown = if hidden > 0 { height.saturating_sub(1) } else { lines.len() };
+    let mut frame = HOME.to_owned();
+    for (number, line) in lines.iter().take(shown).enumerate() {
+        let line = cut(line, width);
+        let (on, off) = if number == 0 { (BOLD, PLAIN) } else { ("", "") };
+        let end = if number + 1 < height { "\r\n" } else { "" };
+        frame += &format!("{on}{line}{off}{CLEAR_LINE}{end}");
+    }
+    if hidden > 0 {
+        frame += &format!("... and {} more{CLEAR_LINE}", lines.len() - shown);
+    }
+    frame + CLEAR_BELOW
 }
 
 fn size() -> (usize, usize) {
@@ -73,7 +84,7 @@ fn size() -> (usize, usize) {
     }
 }
 
-/// The table, as lines.
+/// The table, as lines that fit the terminal.
 pub fn lines(about: &str, server: &Server) -> Vec<String> {
     let locks: Vec<(String, &LockInfo)> = server.locks().collect();
     let holders: usize = locks.iter().map(|(_, info)| info.holders.len()).sum();
@@ -91,13 +102,23 @@ pub fn lines(about: &str, server: &Server) -> Vec<String> {
     for (name, info) in &locks {
         rows.extend(rows_of(name, info));
     }
-    let width = |column: usize| {
-        let widest = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        widest.min(WIDEST[column])
-    };
-    let widths: [usize; 7] = std::array::from_fn(width);
+    let widest = |column: usize| rows.iter().map(|row| width(&row[column])).max().unwrap_or(0);
+    let widths = fitted(std::array::from_fn(|column| widest(column).min(WIDEST[column])), size().1);
     lines.extend(rows.iter().map(|row| joined(row, widths)));
     lines
+}
+
+/// Takes from the widest of the long columns, until a line fits.
+fn fitted(mut widths: [usize; 7], most: usize) -> [usize; 7] {
+    let gaps = GAP.len() * (widths.len() - 1);
+    while widths.iter().sum::<usize>() + gaps > most {
+        let widest = LONG.into_iter().max_by_key(|column| widths[*column]);
+        match widest {
+            Some(column) if widths[column] > NARROWEST => widths[column] -= 1,
+            _ => break,
+        }
+    }
+    widths
 }
 
 /// A line for each holder; the first one names the lock and who waits.
@@ -134,13 +155,50 @@ fn rows_of(name: &str, info: &LockInfo) -> Vec<[String; 7]> {
 }
 
 fn joined(row: &[String; 7], widths: [usize; 7]) -> String {
-    let cell = |(text, width): (&String, usize)| {
-        let text = if text.chars().count() > width {
-            text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
-        } else {
-            text.clone()
-        };
-        format!("{text:<width$}")
+    let cell = |(text, most): (&String, usize)| {
+        let text = if width(text) > most { cut(text, most.saturating_sub(1)) + "…" } else { text.clone() };
+        let missing = most.saturating_sub(width(&text));
+        text + &" ".repeat(missing)
     };
-    row.iter().zip(widths).map(cell).collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    row.iter().zip(widths).map(cell).collect::<Vec<_>>().join(GAP).trim_end().to_owned()
+}
+
+/// How many columns of a terminal it takes.
+fn width(text: &str) -> usize {
+    text.chars().map(|character| character.width().unwrap_or(0)).sum()
+}
+
+/// As much of its beginning as fits.
+fn cut(text: &str, most: usize) -> String {
+    let mut left = most;
+    let fits = |character: &char| {
+        let rest = left.checked_sub(character.width().unwrap_or(0));
+        rest.is_some_and(|rest| {
+            left = rest;
+            true
+        })
+    };
+    text.chars().take_while(fits).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wide_characters_take_two_columns() {
+        assert_eq!(cut("鍵鍵鍵", 5), "鍵鍵");
+        assert_eq!(cut("key", 5), "key");
+        let row = ["鍵鍵鍵", "b", "", "", "", "", ""].map(String::from);
+        assert_eq!(joined(&row, [5, 1, 0, 0, 0, 0, 0]), "鍵鍵…  b");
+        assert_eq!(joined(&row, [4, 1, 0, 0, 0, 0, 0]), "鍵…   b");
+        assert_eq!(joined(&row, [8, 1, 0, 0, 0, 0, 0]), "鍵鍵鍵    b");
+    }
+
+    #[test]
+    fn long_columns_make_room_for_the_others() {
+        assert_eq!(fitted([40, 13, 9, 2, 7, 0, 16], 200), [40, 13, 9, 2, 7, 0, 16]);
+        assert_eq!(fitted([40, 40, 9, 2, 7, 7, 16], 80), [14, 13, 9, 2, 7, 7, 16]);
+        assert_eq!(fitted([40, 40, 9, 2, 7, 7, 16], 10), [8, 8, 9, 2, 7, 7, 16]);
+    }
 }
