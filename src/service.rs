@@ -27,10 +27,8 @@ pub fn tidy(subject: &mut Subject) {
 
 #[cold]
 fn tidy_line(subject: &mut Subject) {
-    let purged = {
-        leave_late(subject);
-        subject.purge()
-    };
+    leave_late(subject);
+    let purged = subject.purge();
     if purged || subject.line().is_some_and(|line| state().wants_service(line)) {
         serve(subject);
     }

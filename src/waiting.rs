@@ -114,18 +114,21 @@ impl Waiting {
         self.handle.unblock();
     }
 
-    /// Replies, when the server asks: what it was concluded with, or nil where the server has its own
-    /// reasons (CLIENT UNBLOCK).
-    pub fn answer(&self, ctx: &Ctx) {
+    /// What to reply, when the server asks: what it was concluded with, or nil where the server has its
+    /// own reasons (CLIENT UNBLOCK).
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn answer(&self) -> Result<Reply, Error> {
         if !self.called.get() {
             self.dismiss();
-            return ctx.reply_nil();
+            return Ok(Reply::Nil);
         }
         self.answered.set(true);
         match self.outcome.get() {
-            Outcome::Granted(token) => ctx.reply_token(token),
-            Outcome::Nil => ctx.reply_nil(),
-            Outcome::Failed(error) => ctx.reply_error(&error.to_string()),
+            Outcome::Granted(token) => Ok(Reply::token(token)),
+            Outcome::Nil => Ok(Reply::Nil),
+            Outcome::Failed(error) => Err(error),
         }
     }
 

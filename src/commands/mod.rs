@@ -40,7 +40,7 @@ pub enum Reply {
 
 impl Reply {
     /// A token; they stay below 2^53.
-    fn token(token: u64) -> Reply {
+    pub fn token(token: u64) -> Reply {
         Reply::Integer(i64::try_from(token).unwrap_or(i64::MAX))
     }
 }

@@ -15,7 +15,7 @@ use redis_module::raw;
 use super::api::call;
 use super::arguments::Str;
 use super::context::Ctx;
-use super::entry::guard;
+use super::entry::{guard, reply};
 use crate::waiting::Waiting;
 
 /// The server's handle of a blocked client; null before, and once the server has let it go.
@@ -82,7 +82,7 @@ unsafe extern "C" fn on_timeout(
     // SAFETY: the server's context, valid during the callback.
     let ctx = unsafe { Ctx::from_raw(ctx) };
     if let Some(waiting) = waiting_of(&ctx) {
-        guard((), || waiting.answer(&ctx));
+        guard((), || reply(&ctx, waiting.answer()));
     }
     raw::REDISMODULE_OK as c_int
 }

@@ -179,11 +179,6 @@ impl Ctx {
         unsafe { call!(RedisModule_ReplyWithLongLong, self.0, number) };
     }
 
-    /// Replies a token; they stay below 2^53.
-    pub fn reply_token(&self, token: u64) {
-        self.reply_integer(i64::try_from(token).unwrap_or(i64::MAX));
-    }
-
     /// Replies nil.
     pub fn reply_nil(&self) {
         // SAFETY: called once a reply is due.

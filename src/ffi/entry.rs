@@ -86,8 +86,9 @@ unsafe extern "C" fn enter<C: Command>(
     raw::REDISMODULE_OK as c_int
 }
 
+/// Replies what a command came to.
 #[inline]
-fn reply(ctx: &Ctx, result: Result<Reply, Error>) {
+pub(super) fn reply(ctx: &Ctx, result: Result<Reply, Error>) {
     match result {
         Ok(Reply::Integer(number)) => ctx.reply_integer(number),
         Ok(Reply::Nil) => ctx.reply_nil(),
