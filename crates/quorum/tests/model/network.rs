@@ -4,7 +4,7 @@ use redis_lock_quorum::agreement::{Answer, Request};
 
 /// Tokens of the model are below this.
 const TOKENS: u64 = 32;
-const ROOM: usize = 4;
+const ROOM: usize = 8;
 
 /// A few small codes, sorted; 0 is an empty place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
