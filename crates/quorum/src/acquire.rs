@@ -3,7 +3,7 @@
 use crate::attempt::Attempt;
 use crate::clock::Moment;
 use crate::command::Terms;
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::lock::{Lease, Lock};
 use crate::resources::Resources;
 use crate::shared::Shared;
@@ -72,7 +72,8 @@ impl Acquire {
     }
 
     /// Goes on trying for so long, in place of `retry_count` times. On a single node, for a
-    /// single resource, it waits in line on the server.
+    /// single resource, it waits in line on the server. Not where nodes refuse for good: see
+    /// [`Failure::is_final`](crate::Failure::is_final).
     pub fn wait(mut self, at_most: Duration) -> Acquire {
         self.wait = Some(at_most);
         self
@@ -120,6 +121,9 @@ impl Acquire {
                 Err(error @ (Error::Held(_) | Error::NoQuorum(_) | Error::Late(_))) => error,
                 result => return result,
             };
+            if error.failure().is_some_and(Failure::is_final) {
+                return Err(error);
+            }
             // All that is left to try again in.
             let left = match self.wait {
                 Some(wait) => wait.saturating_sub(Moment::now().since(begun)),

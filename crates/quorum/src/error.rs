@@ -10,7 +10,7 @@ pub enum Error {
     /// Others hold it: so many nodes said no that the rest is not enough. Try again later.
     #[error("held by others: {0}")]
     Held(Failure),
-    /// Too many nodes failed. What each of them said is inside.
+    /// Too many nodes failed. What each of them said is inside. Where [`Failure::is_final`], it was not tried again.
     #[error("no quorum: {0}")]
     NoQuorum(Failure),
     /// Granted or extended, but the answers took so long that no validity was left. What had been granted
@@ -49,6 +49,16 @@ pub struct Failure {
     pub nodes: Vec<NodeReport>,
     /// How long the lock is still valid: above zero only where a lock was to be extended.
     pub left: Duration,
+}
+
+impl Failure {
+    /// Whether so many nodes refuse this for good (a wrong password, no module, a ttl above `lock.max-ttl`) that asking
+    /// again is no use until somebody has changed that.
+    pub fn is_final(&self) -> bool {
+        let refused =
+            |node: &&NodeReport| matches!(&node.answer, NodeAnswer::Failed(error) if error.is_final());
+        self.nodes.iter().filter(refused).count() > self.nodes.len() - self.needed
+    }
 }
 
 impl fmt::Display for Failure {
@@ -146,6 +156,31 @@ pub enum NodeError {
     Unexpected(String),
 }
 
+impl NodeError {
+    /// Whether it refuses, and will refuse the same request again until somebody has changed something about the
+    /// server, its user or the request.
+    pub fn is_final(&self) -> bool {
+        let NodeError::Refused(line) = self else { return false };
+        match line.split_once(' ') {
+            Some(("NOAUTH" | "WRONGPASS" | "NOPERM" | "MOVED" | "CROSSSLOT", _)) => true,
+            Some(("ERR", rest)) => FINAL.iter().any(|words| rest.starts_with(words)),
+            _ => false,
+        }
+    }
+}
+
+/// How lines with ERR begin that say what is wrong with the request or the user. (Others say what is wrong at the
+/// moment: `max number of clients reached`.)
+const FINAL: [&str; 7] = [
+    "unknown command",
+    "syntax error",
+    "wrong number of arguments",
+    "ttl must be between",
+    "AUTH ",
+    "DB index is out of range",
+    "SELECT is not allowed",
+];
+
 /// What to do about an error reply.
 fn advice(line: &str) -> &'static str {
     let code = line.split(' ').next().unwrap_or_default();
@@ -156,6 +191,7 @@ fn advice(line: &str) -> &'static str {
         "WRONGTYPE" => " (the key is no lock: choose another name, or wait until it is gone)",
         "MOVED" | "CLUSTERDOWN" | "CROSSSLOT" => " (independent servers are needed, no Redis Cluster)",
         "OOM" => " (maxmemory is reached)",
+        _ if line.contains("ttl must be between") => " (lock.max-ttl there is lower than this ttl)",
         _ if line.contains("unknown command") => " (the module is not loaded there)",
         _ => "",
     }
@@ -164,6 +200,44 @@ fn advice(line: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_final() {
+        for (line, is_final) in [
+            ("NOAUTH Authentication required.", true),
+            ("WRONGPASS invalid username-password pair or user is disabled.", true),
+            ("NOPERM this user has no permissions to run the 'lock.acquire' command", true),
+            ("MOVED 866 127.0.0.1:7001", true),
+            ("ERR unknown command 'LOCK.ACQUIRE', with args beginning with: ", true),
+            ("ERR ttl must be between 1 and 1000 milliseconds", true),
+            ("ERR max number of clients reached", false),
+            ("ERR internal error in the lock module, see the server's log", false),
+            ("WRONGTYPE Operation against a key holding the wrong kind of value", false),
+            ("LOADING Redis is loading the dataset in memory", false),
+            ("READONLY You can't write against a read only replica.", false),
+            ("COOLDOWN locks are granted and extended again in 5 ms", false),
+            ("OOM command not allowed when used memory > 'maxmemory'.", false),
+            ("BUSY", false),
+        ] {
+            assert_eq!(NodeError::Refused(line.into()).is_final(), is_final, "{line}");
+        }
+        assert!(!NodeError::Unreachable("unknown command".into()).is_final());
+    }
+
+    #[test]
+    fn it_takes_more_than_may_fail_to_be_final() {
+        let refused = || NodeAnswer::Failed(NodeError::Refused("NOAUTH".to_owned() + " who are you?"));
+        let failure = |needed, answers: Vec<NodeAnswer>| {
+            let report = |answer| NodeReport { node: "one:1".into(), answer };
+            let nodes = answers.into_iter().map(report).collect();
+            Failure { resources: vec!["a".into()], needed, nodes, left: Duration::ZERO }
+        };
+        assert!(failure(1, vec![refused()]).is_final());
+        assert!(!failure(2, vec![refused(), NodeAnswer::Held, NodeAnswer::Held]).is_final());
+        assert!(failure(2, vec![refused(), NodeAnswer::Held, refused()]).is_final());
+        // A semaphore of so many needs all nodes.
+        assert!(failure(3, vec![refused(), NodeAnswer::Held, NodeAnswer::Held]).is_final());
+    }
 
     #[test]
     fn a_failure_names_nodes_answers_and_what_to_do() {

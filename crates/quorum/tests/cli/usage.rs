@@ -1,7 +1,7 @@
 //! Wrong use: a clear message, a status of its own, and no side effect.
 
 use crate::support::*;
-use redis_lock_harness::Cluster;
+use redis_lock_harness::{Cluster, Server};
 
 #[test]
 fn a_wrong_url_or_option_is_told_and_nothing_is_done() {
@@ -28,6 +28,26 @@ fn a_wrong_url_or_option_is_told_and_nothing_is_done() {
         assert!(owners(cluster.node(0), KEY).is_empty());
     }
     assert_eq!(cluster.node(0).server().info_u64("lock", "lock_acquired"), 0);
+}
+
+#[test]
+fn what_the_servers_refuse_for_good_is_told_at_once() {
+    let strict = Server::builder().tcp().config("lock.max-ttl", "1000").start();
+    let plain = Server::builder().tcp().without_module().start();
+    for (server, message) in [
+        (
+            &strict,
+            "ERR ttl must be between 1 and 1000 milliseconds (lock.max-ttl there is lower than this ttl)",
+        ),
+        (&plain, "(the module is not loaded there)"),
+    ] {
+        let url = format!("redis://127.0.0.1:{}", server.port());
+        // Longer than anybody waits for a test.
+        let outcome = run(&[url], ["--wait", "1h", "--", "echo", "not to be seen"]).outcome();
+        assert_eq!((outcome.code(), outcome.out.as_str()), (69, ""), "{outcome:?}");
+        assert!(outcome.err.contains(message), "{outcome:?}");
+        assert!(!outcome.err.contains("waiting"), "{outcome:?}");
+    }
 }
 
 #[test]

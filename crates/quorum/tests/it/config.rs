@@ -110,6 +110,44 @@ async fn what_is_wrong_with_a_node_is_said_with_what_to_do() {
 }
 
 #[tokio::test]
+async fn what_is_refused_for_good_is_not_asked_for_again() {
+    let plain = Server::builder().tcp().without_module().start();
+    let guarded = Server::builder().tcp().config("requirepass", "secret").start();
+    let strict = Server::builder().tcp().config("lock.max-ttl", "1000").start();
+    let (plain, guarded) = (plain.port(), guarded.port());
+    for (url, words) in [
+        (format!("redis://127.0.0.1:{plain}"), "unknown command"),
+        (format!("redis://127.0.0.1:{guarded}"), "NOAUTH"),
+        (format!("redis://:wrong@127.0.0.1:{guarded}"), "WRONGPASS"),
+        (format!("redis://127.0.0.1:{}", strict.port()), "(lock.max-ttl there is lower than this ttl)"),
+    ] {
+        let quorum = connect(&[url], Options { retry_count: 1_000_000, ..once() }).await;
+        for request in [quorum.acquire("key", TTL), quorum.acquire("key", TTL).wait(BOUND * 10)] {
+            let answer = tokio::time::timeout(BOUND, request.into_future()).await;
+            let error = answer.expect("it is given up").unwrap_err();
+            assert!(matches!(&error, Error::NoQuorum(failure) if failure.is_final()), "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_one_of_three_refuses_for_good_keeps_nobody_from_waiting() {
+    let cluster = Cluster::start(2);
+    let plain = Server::builder().tcp().without_module().start();
+    let mut urls = cluster.urls();
+    urls.push(format!("redis://127.0.0.1:{}", plain.port()));
+    let quorum = connect(&urls, once()).await;
+    hold_for_stranger(cluster.node(0), "key");
+    let waiting = tokio::spawn(quorum.acquire("key", TTL).wait(BOUND).into_future());
+    // Asked at least twice.
+    eventually(|| cluster.node(1).server().info_u64("lock", "lock_acquired") > 1).await;
+    let release = ["LOCK.RELEASE", "key", STRANGER];
+    assert_eq!(cluster.node(0).server().connect().run(release), Reply::Int(1));
+    waiting.await.unwrap().unwrap().release().await.unwrap();
+}
+
+#[tokio::test]
 async fn user_password_database_and_socket_come_from_the_url() {
     let server = Server::builder().tcp().config("requirepass", "secret").start();
     let run = |words: &[&str]| {

@@ -8,7 +8,7 @@ use crate::exit::{self, Status};
 use crate::say;
 use crate::signals::Signals;
 use command::Ending;
-use redis_lock_quorum::{Acquire, Error, Kind, Lock, Options, Quorum};
+use redis_lock_quorum::{Acquire, Error, Failure, Kind, Lock, Options, Quorum};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -27,7 +27,8 @@ const SETTLE: Duration = Duration::from_secs(1);
 ///
 /// Exits with the command's own status (128+n where signal n ended it), or with 75: the lock was not to be had in
 /// time; 76: the lock was lost while the command ran, which was then ended, with all that it had started, before the
-/// lock's validity was over; 126 or 127: the command can't be run or found; 64 or 2: wrong use.
+/// lock's validity was over; 69: the servers refuse for good, and say why; 126 or 127: the command can't be run or found;
+/// 64 or 2: wrong use.
 ///
 /// Signals are passed on to the command. It finds the fencing token in REDIS_LOCK_FENCE: hand it to whatever it
 /// writes to, which is to refuse a token lower than one that it has seen.
@@ -163,7 +164,7 @@ async fn acquire(quorum: &Quorum, arguments: &Arguments) -> Result<Lock, Error> 
     match request().wait(Duration::ZERO).await {
         Err(error @ (Error::Held(_) | Error::NoQuorum(_) | Error::Late(_))) => {
             let left = arguments.wait.saturating_sub(begun.elapsed());
-            if left.is_zero() {
+            if left.is_zero() || is_final(&error) {
                 return Err(error);
             }
             say(&format!("waiting up to {}: {error}", humantime::format_duration(arguments.wait)));
@@ -177,8 +178,13 @@ fn not_acquired(error: &Error) -> Status {
     say(&format!("the command was not run: {error}"));
     match error {
         Error::Config(_) => exit::USAGE,
+        _ if is_final(error) => exit::UNAVAILABLE,
         _ => exit::NOT_ACQUIRED,
     }
+}
+
+fn is_final(error: &Error) -> bool {
+    error.failure().is_some_and(Failure::is_final)
 }
 
 async fn run_under(lock: Lock, arguments: &Arguments, signals: &mut Signals) -> Status {
