@@ -203,3 +203,71 @@ fn without_enough_replicas_sessions_and_limits_end() {
     say_all(&mut client, &["CONFIG SET min-replicas-to-write 0"]);
     granted(&mut second);
 }
+
+#[test]
+fn a_shutdown_that_waits_while_somebody_waits() {
+    let mut server = master().config("shutdown-timeout", "600").start();
+    let replica = server.replica();
+    let mut client = server.connect();
+    client.say("LOCK.ACQUIRE k a 600000");
+    let mut waits = waiter(&server, "k", "b", "");
+    server.wait_synced(&replica);
+    replica.freeze();
+    let mut stopper = server.connect();
+    let shutting_down = || server.info("server").contains_key("shutdown_in_milliseconds");
+    client.say("LOCK._HOLD k a 300 1");
+    stopper.send(["SHUTDOWN"]);
+    eventually(BOUND, shutting_down);
+    past_its_deadline(&mut client, "k");
+    assert_quiet(&server, 1);
+    assert_eq!(client.say("SHUTDOWN ABORT"), Reply::ok());
+    assert!(stopper.read().is_error());
+    granted(&mut waits);
+    // And once more, to the end. (On its connection Redis 7.0 can't bear a second command.)
+    let mut waits = waiter(&server, "k", "c", "");
+    client.say("LOCK._HOLD k b 300 2");
+    server.connect().send(["SHUTDOWN"]);
+    eventually(BOUND, shutting_down);
+    past_its_deadline(&mut client, "k");
+    assert!(server.is_alive());
+    replica.thaw();
+    eventually(BOUND, || !server.is_alive());
+    assert!(!server.log().contains("BUG REPORT"), "{}", server.log());
+    assert_eq!(waits.try_read().map_err(|_| ()), Err(()), "its connection is closed");
+    server.restart();
+    server.wait_synced(&replica);
+    assert_agree(&server, &replica, "after the restart");
+}
+
+#[test]
+fn a_shutdown_with_many_in_line() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.say("LOCK.ACQUIRE k a 600000");
+    let mut waiters: Vec<Client> = (0..100).map(|n| waiter(&server, "k", &format!("b{n}"), "")).collect();
+    client.send(["SHUTDOWN", "NOSAVE"]);
+    eventually(BOUND, || !server.is_alive());
+    assert!(!server.log().contains("BUG REPORT"), "{}", server.log());
+    assert!(waiters.iter_mut().all(|waiter| waiter.try_read().is_err()));
+}
+
+/// A snapshot that can't be written has the server refuse writes, as a full disk does.
+#[test]
+fn while_the_disk_fails_waiters_stay() {
+    let server = Server::builder().config("save", "3600 1000000").start();
+    let mut client = server.connect();
+    client.say("LOCK.ACQUIRE k a 1000");
+    let mut waits = waiter(&server, "k", "b", "");
+    let in_the_way = server.dir().join("dump.rdb");
+    std::fs::create_dir(&in_the_way).expect("a folder can be made");
+    client.say("BGSAVE");
+    eventually(BOUND, || server.info("persistence")["rdb_last_bgsave_status"] == "err");
+    let refused = client.say("LOCK.ACQUIRE other z 1000");
+    assert!(refused.text().starts_with("MISCONF "), "{refused:?}");
+    eventually(BOUND, || server.info_u64("lock", "lock_expired") == 1);
+    assert_quiet(&server, 1);
+    std::fs::remove_dir(&in_the_way).expect("it is empty");
+    client.say("BGSAVE");
+    granted(&mut waits);
+    assert_eq!(holders(&mut client, "k"), ["b"]);
+}
