@@ -118,8 +118,8 @@ fn ask_once(client: &mut Client, server: &Server, shared: &Shared, random: &mut 
             if reply.is_ok() && client.try_run(release.split(' ')).is_ok() {
                 return Some(());
             }
-            // The connection was cut, perhaps right after the grant.
-            server.connect().say(&release);
+            // The connection was cut, perhaps right after the grant. So may be the one that makes up for it.
+            while server.connect().try_run(release.split(' ')).is_err() {}
             None
         }
     }
