@@ -143,6 +143,57 @@ fn the_command_does_not_outlive_a_program_that_was_killed() {
     eventually(BOUND, || !is_running(&process));
 }
 
+/// Whatever it started, wherever that is by then, and also under a lock of its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_the_command_started_does_not_outlive_a_program_that_was_killed() {
+    let cluster = Cluster::start(1);
+    let url = &cluster.urls()[0];
+    let script = r#"
+        setsid sh -c 'trap "" TERM HUP; echo far $$ end; while :; do sleep 0.1; done' &
+        "$0" run --node "$1" --key another -- sh -c 'sleep 1000 & echo nested $! end; wait' &
+        sleep 1000 & echo near $! end
+        wait"#;
+    let program_itself = env!("CARGO_BIN_EXE_redis-lock");
+    let mut program = run(std::slice::from_ref(url), ["--", "sh", "-c", script, program_itself, url]);
+    let processes = ["far", "near", "nested"].map(|name| number(&mut program, name));
+    program.signal(libc::SIGKILL);
+    eventually(BOUND, || !processes.iter().any(|process| is_running(process)));
+    program.says("redis-lock run was killed");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_the_command_left_in_the_background_runs_on_and_the_guard_does_not() {
+    let cluster = Cluster::start(1);
+    // Not with the test's pipes, which it would keep open.
+    let script = "sleep 1000 > /dev/null 2>&1 & echo left $! end; cat";
+    let mut program = run(&cluster.urls(), ["--", "sh", "-c", script]);
+    let left = number(&mut program, "left");
+    let guard = guard_of(program.id());
+    assert!(is_running(&guard));
+    let outcome = program.outcome();
+    assert_eq!((outcome.code(), outcome.err.as_str()), (0, ""), "{outcome:?}");
+    eventually(BOUND, || !is_running(&guard));
+    assert!(is_running(&left));
+    kill(left.parse().expect("a number"), libc::SIGKILL);
+}
+
+/// The number of the process that watches over another one.
+#[cfg(target_os = "linux")]
+fn guard_of(parent: u32) -> String {
+    let processes = std::fs::read_dir("/proc").expect("there is /proc").flatten();
+    let mut numbers = processes.filter_map(|entry| entry.file_name().into_string().ok());
+    let read = |process: &str, file: &str| {
+        std::fs::read_to_string(format!("/proc/{process}/{file}")).unwrap_or_default()
+    };
+    let is_guard = |process: &String| {
+        read(process, "cmdline").contains("\0guard\0")
+            && read(process, "status").lines().any(|line| line == format!("PPid:\t{parent}"))
+    };
+    numbers.find(is_guard).expect("there is a guard")
+}
+
 #[test]
 fn processes_that_were_there_before_are_left_alone() {
     let cluster = Cluster::start(1);

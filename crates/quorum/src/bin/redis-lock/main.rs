@@ -27,6 +27,8 @@ enum Command {
     Run(run::Arguments),
     Watch(watch::Arguments),
     Demo(demo::Arguments),
+    #[cfg(target_os = "linux")]
+    Guard(run::guard::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +56,8 @@ fn main() -> ExitCode {
         Command::Run(arguments) => runtime.block_on(run::run(arguments)),
         Command::Watch(arguments) => runtime.block_on(watch::watch(arguments)),
         Command::Demo(arguments) => runtime.block_on(demo::demo(arguments)),
+        #[cfg(target_os = "linux")]
+        Command::Guard(arguments) => run::guard::watch_over(&arguments),
     };
     // A name that is still being looked up would hold up the end.
     runtime.shutdown_background();

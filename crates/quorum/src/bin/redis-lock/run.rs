@@ -2,6 +2,8 @@
 
 mod command;
 mod family;
+#[cfg(target_os = "linux")]
+pub mod guard;
 mod renewal;
 
 use crate::exit::{self, Status};

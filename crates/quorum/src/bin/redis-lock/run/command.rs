@@ -1,6 +1,8 @@
 //! The command: started, waited for, told what this process is told, and ended when the lock is lost.
 
 use super::family::Family;
+#[cfg(target_os = "linux")]
+use super::guard::{self, Guard};
 use super::{Arguments, renewal};
 use crate::signals::{Signal, Signals};
 use crate::{child, say};
@@ -33,7 +35,10 @@ pub async fn supervise(lock: &Lock, arguments: &Arguments, signals: &mut Signals
     if let Some(signal) = signals.has_ended() {
         return Ending::Signalled(signal.number);
     }
-    let mut family = match Family::start(|| start(arguments, lock.fencing_token())) {
+    let mut command = command(arguments, lock.fencing_token());
+    #[cfg(target_os = "linux")]
+    let _guard = guarded(&mut command);
+    let mut family = match Family::start(|| start(&mut command)) {
         Ok(family) => family,
         Err(error) => return Ending::NotRun(error),
     };
@@ -68,9 +73,30 @@ fn too_late() -> Ending {
     Ending::Lost
 }
 
-fn start(arguments: &Arguments, token: u64) -> io::Result<Pid> {
+fn command(arguments: &Arguments, token: u64) -> Command {
     let mut command = Command::new(&arguments.command[0]);
     command.args(&arguments.command[1..]).env(FENCE, token.to_string());
+    command
+}
+
+/// Has it ended with all that it starts where this process is killed.
+#[cfg(target_os = "linux")]
+fn guarded(command: &mut Command) -> Option<Guard> {
+    match Guard::start() {
+        Ok(guard) => {
+            command.env(guard::MARK, guard.mark());
+            Some(guard)
+        }
+        Err(error) => {
+            say(&format!(
+                "a kill -9 of this process would leave running what the command starts: no guard: {error}"
+            ));
+            None
+        }
+    }
+}
+
+fn start(command: &mut Command) -> io::Result<Pid> {
     let parent = rustix::process::getpid();
     // Without this process nobody would renew the lock.
     // SAFETY: between fork and exec only system calls are made, and nothing is allocated.
