@@ -119,16 +119,23 @@ fn limits_run_out_in_a_pause() {
     assert_eq!(holders(&mut client, "k"), ["a"]);
 }
 
+/// Somebody holds `k`, and somebody waits for it, on a server whose replica does not answer any more. That
+/// replica, a connection, and who waits.
+fn with_a_frozen_replica(server: &Server) -> (Server, Client, Client) {
+    let replica = server.replica();
+    let mut client = server.connect();
+    client.say("LOCK.ACQUIRE k a 600000");
+    let waits = waiter(server, "k", "b", "");
+    server.wait_synced(&replica);
+    replica.freeze();
+    (replica, client, waits)
+}
+
 /// A failover pauses writes too; whoever waits then is told of the change of role.
 #[test]
 fn a_failover_while_somebody_waits() {
     let server = master().start();
-    let replica = server.replica();
-    let mut client = server.connect();
-    client.say("LOCK.ACQUIRE k a 600000");
-    let mut waits = waiter(&server, "k", "b", "");
-    server.wait_synced(&replica);
-    replica.freeze();
+    let (replica, mut client, mut waits) = with_a_frozen_replica(&server);
     end_soon_and(&mut client, "FAILOVER");
     past_its_deadline(&mut client, "k");
     assert_quiet(&server, 1);
@@ -207,12 +214,7 @@ fn without_enough_replicas_sessions_and_limits_end() {
 #[test]
 fn a_shutdown_that_waits_while_somebody_waits() {
     let mut server = master().config("shutdown-timeout", "600").start();
-    let replica = server.replica();
-    let mut client = server.connect();
-    client.say("LOCK.ACQUIRE k a 600000");
-    let mut waits = waiter(&server, "k", "b", "");
-    server.wait_synced(&replica);
-    replica.freeze();
+    let (replica, mut client, mut waits) = with_a_frozen_replica(&server);
     let mut stopper = server.connect();
     let shutting_down = || server.info("server").contains_key("shutdown_in_milliseconds");
     client.say("LOCK._HOLD k a 300 1");
