@@ -3,7 +3,7 @@
 use crate::attempt::Attempt;
 use crate::clock::Moment;
 use crate::command::Terms;
-use crate::error::{Error, Failure};
+use crate::error::Error;
 use crate::lock::{Lease, Lock};
 use crate::resources::Resources;
 use crate::shared::Shared;
@@ -121,7 +121,7 @@ impl Acquire {
                 Err(error @ (Error::Held(_) | Error::NoQuorum(_) | Error::Late(_))) => error,
                 result => return result,
             };
-            if error.failure().is_some_and(Failure::is_final) {
+            if error.is_final() {
                 return Err(error);
             }
             // All that is left to try again in.

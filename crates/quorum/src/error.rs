@@ -10,7 +10,7 @@ pub enum Error {
     /// Others hold it: so many nodes said no that the rest is not enough. Try again later.
     #[error("held by others: {0}")]
     Held(Failure),
-    /// Too many nodes failed. What each of them said is inside. Where [`Failure::is_final`], it was not tried again.
+    /// Too many nodes failed. What each of them said is inside. Where it [is final](Failure::is_final), it was not tried again.
     #[error("no quorum: {0}")]
     NoQuorum(Failure),
     /// Granted or extended, but the answers took so long that no validity was left. What had been granted
@@ -34,6 +34,11 @@ impl Error {
             }
             Error::Config(_) => None,
         }
+    }
+
+    /// Whether nodes refuse it for good: see [`Failure::is_final`].
+    pub fn is_final(&self) -> bool {
+        self.failure().is_some_and(Failure::is_final)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::exit::{self, Status};
 use crate::say;
 use crate::signals::Signals;
 use command::Ending;
-use redis_lock_quorum::{Acquire, Error, Failure, Kind, Lock, Options, Quorum};
+use redis_lock_quorum::{Acquire, Error, Kind, Lock, Options, Quorum};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -166,7 +166,7 @@ async fn acquire(quorum: &Quorum, arguments: &Arguments) -> Result<Lock, Error> 
     match request().wait(Duration::ZERO).await {
         Err(error @ (Error::Held(_) | Error::NoQuorum(_) | Error::Late(_))) => {
             let left = arguments.wait.saturating_sub(begun.elapsed());
-            if left.is_zero() || is_final(&error) {
+            if left.is_zero() || error.is_final() {
                 return Err(error);
             }
             say(&format!("waiting up to {}: {error}", humantime::format_duration(arguments.wait)));
@@ -180,13 +180,9 @@ fn not_acquired(error: &Error) -> Status {
     say(&format!("the command was not run: {error}"));
     match error {
         Error::Config(_) => exit::USAGE,
-        _ if is_final(error) => exit::UNAVAILABLE,
+        _ if error.is_final() => exit::UNAVAILABLE,
         _ => exit::NOT_ACQUIRED,
     }
-}
-
-fn is_final(error: &Error) -> bool {
-    error.failure().is_some_and(Failure::is_final)
 }
 
 async fn run_under(lock: Lock, arguments: &Arguments, signals: &mut Signals) -> Status {

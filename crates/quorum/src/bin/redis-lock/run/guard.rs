@@ -1,6 +1,6 @@
 //! Ends the command, and all that it has started, where this program is killed and can't do so itself.
 //!
-//! The kernel ends the command's own process then ([`child::end_with_parent`]), but not what that has started: a
+//! The kernel ends the command's own process then ([`crate::child::end_with_parent`]), but not what that has started: a
 //! script's current step would go on while others get the lock. So another process, the guard, waits on a pipe for this
 //! one's end, and finds what is to end with it by a mark in its environment.
 
