@@ -44,6 +44,13 @@ impl<T> List<T> {
         self.0.take()
     }
 
+    /// What of it the condition holds for.
+    pub fn take_if(&self, mut condition: impl FnMut(&T) -> bool) -> Vec<T> {
+        let (taken, left) = self.take().into_iter().partition(|item| condition(item));
+        self.0.replace(left);
+        taken
+    }
+
     /// What was noted last.
     pub fn pop(&self) -> Option<T> {
         self.0.borrow_mut().pop()
@@ -55,6 +62,8 @@ impl<T> List<T> {
 pub struct Chores {
     /// Clients whose wait has ended, to be answered.
     pub concluded: List<Rc<Waiting>>,
+    /// Grants whose reply was written in this turn, and to which client.
+    pub told: List<(u64, Rc<Handover>)>,
     /// Grants of which nobody was told, to be taken back.
     pub undelivered: List<Rc<Handover>>,
     /// Clients that were closed while holds were bound to them.

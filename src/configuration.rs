@@ -53,7 +53,7 @@ pub fn warn(ctx: &Ctx) {
 }
 
 /// A setting of the server; empty where it does not have it.
-fn setting(ctx: &Ctx, name: &str) -> String {
+pub fn setting(ctx: &Ctx, name: &str) -> String {
     let text = |value: RedisValue| match value {
         RedisValue::SimpleString(text) | RedisValue::BulkString(text) => Some(text),
         RedisValue::BulkRedisString(text) => text.try_as_str().ok().map(str::to_owned),

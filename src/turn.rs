@@ -39,9 +39,15 @@ pub fn before_sleep(ctx: &Ctx) {
         do_what_is_due(ctx, first);
     }
     if !state.chores.concluded.is_empty() {
-        waiting::answer_all();
+        waiting::answer_all(ctx);
     }
     state.chores.fall_asleep();
+}
+
+/// A new turn of the event loop begins.
+pub fn after_sleep() {
+    state().chores.awake();
+    waiting::replies_sent();
 }
 
 fn do_what_is_due(ctx: &Ctx, first: Option<Micros>) {

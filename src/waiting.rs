@@ -13,10 +13,11 @@ use redis_lock_core::time::{after_ms, ms_since, Micros};
 use redis_lock_core::{Bytes, Error, LineId, Ticket, Waiter};
 
 use crate::commands::Reply;
-use crate::configuration::{DEADLOCK_DETECTION, MAX_WAITERS};
+use crate::configuration::{self, DEADLOCK_DETECTION, MAX_WAITERS};
 use crate::ffi::arguments::{OwnedStr, Str};
 use crate::ffi::blocked::{self, Handle};
 use crate::ffi::context::Ctx;
+use crate::ffi::events::hear_of_closes;
 use crate::ffi::key::Key;
 use crate::state::state;
 use crate::subject::{End, Subject};
@@ -42,7 +43,6 @@ pub struct Waiting {
     outcome: Cell<Outcome>,
     /// Whether the server was asked to have it answered.
     called: Cell<bool>,
-    answered: Cell<bool>,
     handover: RefCell<Option<Rc<Handover>>>,
 }
 
@@ -60,6 +60,7 @@ pub struct Handover {
 impl Handover {
     /// One that answers so many requests.
     pub fn new(place: (i32, Bytes), owner: Bytes, token: u64, requests: usize) -> Rc<Self> {
+        hear_of_closes();
         state().chores.handed_over();
         Rc::new(Handover { place, owner, token, undecided: Cell::new(requests), answered: Cell::new(false) })
     }
@@ -94,7 +95,6 @@ impl Waiting {
             ticket: Cell::new(None),
             outcome: Cell::new(Outcome::Nil),
             called: Cell::new(false),
-            answered: Cell::new(false),
             handover: RefCell::new(None),
         })
     }
@@ -109,9 +109,9 @@ impl Waiting {
     }
 
     /// Has it answered, unless the server has let it go meanwhile.
-    fn call(&self) {
+    fn call(&self, ctx: &Ctx) {
         self.called.set(true);
-        self.handle.unblock();
+        self.handle.answer(ctx, self.client);
     }
 
     /// What to reply, when the server asks: what it was concluded with, or nil where the server has its
@@ -124,7 +124,9 @@ impl Waiting {
             self.dismiss();
             return Ok(Reply::Nil);
         }
-        self.answered.set(true);
+        if let Some(handover) = self.handover.take() {
+            state().chores.told.add((self.client, handover));
+        }
         match self.outcome.get() {
             Outcome::Granted(token) => Ok(Reply::token(token)),
             Outcome::Nil => Ok(Reply::Nil),
@@ -138,7 +140,7 @@ impl Waiting {
             state().leave_line(ticket);
         }
         if let Some(handover) = self.handover.take() {
-            handover.decide(self.answered.get());
+            handover.decide(false);
         }
     }
 }
@@ -224,7 +226,33 @@ pub fn count_wait(since: Micros, now: Micros) {
 }
 
 /// At the end of a turn: all whose fate was decided are answered.
-pub fn answer_all() {
+pub fn answer_all(ctx: &Ctx) {
     let concluded = state().chores.concluded.take();
-    concluded.iter().for_each(|waiting| waiting.call());
+    concluded.iter().for_each(|waiting| waiting.call(ctx));
+}
+
+/// The replies of the last turn have left the server: whose connection is closed from here on was told.
+#[inline]
+pub fn replies_sent() {
+    let told = &state().chores.told;
+    if !told.is_empty() {
+        told.take().into_iter().for_each(|(_, handover)| handover.decide(true));
+    }
+}
+
+/// A client is being closed. Was it granted a lock in this turn, its reply stays behind, and the grant is taken
+/// back: the server had given the client up before the reply, or could not send it.
+///
+/// Two kinds of client are closed after their whole reply: those that ended themselves, and those that
+/// make room for others (`maxmemory-clients`). The latter can't be told apart: where that is set, all count
+/// as told, and the ttl decides.
+pub fn closed(ctx: &Ctx, client: u64) {
+    let told = &state().chores.told;
+    if told.is_empty() {
+        return;
+    }
+    for (_, handover) in told.take_if(|(told, _)| *told == client) {
+        let sent = configuration::setting(ctx, "maxmemory-clients") != "0" || ctx.closes_after_reply(client);
+        handover.decide(sent);
+    }
 }

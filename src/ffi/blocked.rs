@@ -2,8 +2,12 @@
 //!
 //! Blocked on its key, so that the server redirects it when the slot moves. The server's own ways to
 //! serve such a client are not used: it asks everyone who waits, and its time limits run on the wall
-//! clock. What answers is the callback for a time limit, which the server calls when the module
-//! unblocks the client, and also for CLIENT UNBLOCK.
+//! clock. What answers is the callback for a time limit.
+//!
+//! The module has it called by CLIENT UNBLOCK … TIMEOUT, at the end of the turn: that writes the reply and
+//! unblocks the client in one step. `RM_UnblockClient` does not: on Redis 7.2 and Valkey 7.2 it writes the
+//! reply and leaves the client blocked through the next turn, where a CLIENT UNBLOCK of somebody else writes
+//! another one; later servers write the reply in the next turn, if the client is there by then.
 
 use std::cell::Cell;
 use std::os::raw::{c_int, c_void};
@@ -27,12 +31,13 @@ impl Handle {
         Handle(Cell::new(null_mut()))
     }
 
-    /// Has the client answered: calls [`Waiting::answer`] now or before the loop sleeps again. Only
-    /// where the client's own command is over: older servers would write the reply at once, and then
-    /// another one if the running transaction unblocked the client once more.
-    pub fn unblock(&self) {
+    /// Has the client answered: calls [`Waiting::answer`], unless the server has let it go. Only where the
+    /// client's own command is over: older servers would write the reply at once, and then another one if
+    /// the running transaction unblocked the client once more.
+    pub fn answer(&self, ctx: &Ctx, client: u64) {
         let handle = self.0.get();
-        if !handle.is_null() {
+        if !handle.is_null() && !ctx.unblock(client) {
+            // A server without the command CLIENT.
             // SAFETY: valid until `on_free` has run, which makes it null.
             unsafe { call!(RedisModule_UnblockClient, handle, null_mut()) };
         }

@@ -74,32 +74,6 @@ impl Ctx {
         unsafe { call!(RedisModule_GetClientId, self.0) }
     }
 
-    /// Whether the server would take a write of this key of the selected database now: its slot is
-    /// here, there are enough replicas, and the disk can be written. Asked by a command that changes
-    /// nothing: to rename a key to its own name, only if there is none of that name.
-    pub fn takes_writes(&self, key: Str) -> bool {
-        // SAFETY: the arguments are what the format says; `S` has the server check them as for a
-        // script, `E` has it reply its reasons (without, Valkey 9.1 ends itself). The reply is freed.
-        let errno = unsafe {
-            *libc::__errno_location() = 0;
-            let reply = call!(
-                RedisModule_Call,
-                self.0,
-                c"RENAMENX".as_ptr(),
-                c"ssSE".as_ptr(),
-                key.as_ptr(),
-                key.as_ptr()
-            );
-            let errno = *libc::__errno_location();
-            if !reply.is_null() {
-                call!(RedisModule_FreeCallReply, reply);
-            }
-            errno
-        };
-        // The command's own errors set none of these, nor does a server that does not have it.
-        !matches!(errno, libc::ESPIPE | libc::EPERM | libc::EROFS | libc::ENETDOWN)
-    }
-
     /// Whether this server replicates another one.
     pub fn is_replica(&self) -> bool {
         self.flag(raw::REDISMODULE_CTX_FLAGS_SLAVE)

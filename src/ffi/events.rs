@@ -13,7 +13,7 @@ use super::context::Ctx;
 use super::entry::guard;
 use super::main_thread::MainThread;
 use crate::state::{state, Loading};
-use crate::{arrivals, server, sessions, turn};
+use crate::{arrivals, server, sessions, turn, waiting};
 
 /// The database that a key is being moved from.
 static MOVED_FROM: MainThread<Cell<Option<i32>>> = MainThread::new();
@@ -155,12 +155,12 @@ unsafe extern "C" fn on_event_loop(
         let ctx = unsafe { Ctx::from_raw(ctx) };
         guard((), || turn::before_sleep(&ctx));
     } else {
-        state().chores.awake();
+        guard((), turn::after_sleep);
     }
 }
 
 /// From now on hears of clients that are closed. Each that comes and goes costs the server a call, so
-/// nobody listens until the first hold is bound to one.
+/// nobody listens until the first hold is bound to one, or handed over.
 pub fn hear_of_closes() {
     static HEARS: MainThread<Cell<bool>> = MainThread::new();
     let Some(&own) = OWN.get() else { return };
@@ -172,7 +172,7 @@ pub fn hear_of_closes() {
 }
 
 unsafe extern "C" fn on_client(
-    _: *mut raw::RedisModuleCtx,
+    ctx: *mut raw::RedisModuleCtx,
     _: raw::RedisModuleEvent,
     step: u64,
     data: *mut c_void,
@@ -180,9 +180,12 @@ unsafe extern "C" fn on_client(
     if step != raw::REDISMODULE_SUBEVENT_CLIENT_CHANGE_DISCONNECTED {
         return;
     }
-    // SAFETY: this event's data is a client info.
-    let client = unsafe { (*data.cast::<raw::RedisModuleClientInfoV1>()).id };
-    guard((), || sessions::closed(client));
+    // SAFETY: see `on_loading`; this event's data is a client info.
+    let (ctx, client) = unsafe { (Ctx::from_raw(ctx), (*data.cast::<raw::RedisModuleClientInfoV1>()).id) };
+    guard((), || {
+        sessions::closed(client);
+        waiting::closed(&ctx, client);
+    });
 }
 
 /// Another module was loaded or unloaded.

@@ -8,6 +8,7 @@
 pub mod api;
 pub mod arguments;
 pub mod blocked;
+mod call;
 pub mod clock;
 pub mod command_info;
 pub mod config;

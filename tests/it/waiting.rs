@@ -7,6 +7,7 @@ use redis_lock_harness::{eventually, Client, Reply, Server};
 mod circles;
 mod copies;
 mod core_commands;
+mod delivery;
 mod leaving;
 mod order;
 mod owners;

@@ -57,14 +57,21 @@ impl Client {
         A: AsRef<[u8]>,
         C: IntoIterator<Item = A>,
     {
-        let mut bytes = Vec::new();
-        let mut count = 0;
-        for command in commands {
-            encode(command, &mut bytes);
-            count += 1;
-        }
-        unbroken(self.stream.get_mut().write_all(&bytes));
+        let count = self.send_all(commands);
         (0..count).map(|_| unbroken(self.try_read())).collect()
+    }
+
+    /// Sends all commands in one go and leaves their replies to [`Client::read`]; how many there were.
+    #[track_caller]
+    pub fn send_all<A, C>(&mut self, commands: impl IntoIterator<Item = C>) -> usize
+    where
+        A: AsRef<[u8]>,
+        C: IntoIterator<Item = A>,
+    {
+        let mut bytes = Vec::new();
+        let count = commands.into_iter().map(|command| encode(command, &mut bytes)).count();
+        unbroken(self.stream.get_mut().write_all(&bytes));
+        count
     }
 
     /// Sends a command and leaves its reply to [`Client::read`].

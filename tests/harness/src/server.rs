@@ -90,6 +90,13 @@ impl Server {
         self.process.ended().is_none()
     }
 
+    /// Whether the server runs a `DEBUG SLEEP`: what arrives meanwhile is read in its next turn.
+    pub fn is_in_debug_sleep(&self) -> bool {
+        let call = std::fs::read_to_string(format!("/proc/{}/syscall", self.pid())).unwrap_or_default();
+        let number = call.split(' ').next().and_then(|number| number.parse().ok());
+        number.is_some_and(|number| [libc::SYS_nanosleep, libc::SYS_clock_nanosleep].contains(&number))
+    }
+
     /// A connection that speaks RESP2.
     #[track_caller]
     pub fn connect(&self) -> Client {

@@ -1,0 +1,79 @@
+//! Commands of the server that the module runs by itself.
+
+use std::ffi::CStr;
+
+use redis_module::raw;
+
+use super::api::call;
+use super::arguments::Str;
+use super::context::Ctx;
+
+/// What the server replied; freed with it.
+struct CallReply(*mut raw::RedisModuleCallReply);
+
+impl CallReply {
+    /// Its text, if it is a string.
+    fn text(&self) -> Option<&str> {
+        let mut len = 0;
+        // SAFETY: the reply lives as long as `self`, and so does its text.
+        let bytes = unsafe {
+            let start = call!(RedisModule_CallReplyStringPtr, self.0, &mut len);
+            if start.is_null() {
+                return None;
+            }
+            std::slice::from_raw_parts(start.cast::<u8>(), len)
+        };
+        std::str::from_utf8(bytes).ok()
+    }
+}
+
+impl Drop for CallReply {
+    fn drop(&mut self) {
+        // SAFETY: given by the server, freed once.
+        unsafe { call!(RedisModule_FreeCallReply, self.0) }
+    }
+}
+
+/// Runs a command with its arguments in the server's own format; `None` where the server does not run it.
+macro_rules! run {
+    ($ctx:expr, $command:literal, $format:literal $(, $argument:expr)* $(,)?) => {{
+        // SAFETY: each caller passes what its format says: `c` a text that ends in NUL, `l` a 64-bit number,
+        // `s` a string of the server.
+        let reply = unsafe {
+            let (command, format): (&CStr, &CStr) = ($command, $format);
+            call!(RedisModule_Call, $ctx.as_ptr(), command.as_ptr(), format.as_ptr() $(, $argument)*)
+        };
+        (!reply.is_null()).then(|| CallReply(reply))
+    }};
+}
+
+impl Ctx {
+    /// Whether the server would take a write of this key of the selected database now: its slot is
+    /// here, there are enough replicas, and the disk can be written. Asked by a command that changes
+    /// nothing: to rename a key to its own name, only if there is none of that name.
+    pub fn takes_writes(&self, key: Str) -> bool {
+        // SAFETY: this thread's own variable.
+        let errno = unsafe { libc::__errno_location() };
+        // SAFETY: as above.
+        unsafe { *errno = 0 };
+        // `S` has the server check it as for a script, `E` has it reply its reasons (without, Valkey 9.1
+        // ends itself).
+        drop(run!(self, c"RENAMENX", c"ssSE", key.as_ptr(), key.as_ptr()));
+        // SAFETY: as above. The command's own errors set none of these, nor does a server that does not
+        // have it.
+        !matches!(unsafe { *errno }, libc::ESPIPE | libc::EPERM | libc::EROFS | libc::ENETDOWN)
+    }
+
+    /// Has a client that waits in line answered by its callback, and unblocked in the same step. As CLIENT
+    /// UNBLOCK does it: [`super::blocked`] says why. False where the server does not have that command.
+    pub fn unblock(&self, client: u64) -> bool {
+        run!(self, c"CLIENT", c"clc", c"UNBLOCK".as_ptr(), client as i64, c"TIMEOUT".as_ptr()).is_some()
+    }
+
+    /// Whether a client that the server is closing is closed only after its whole reply.
+    pub fn closes_after_reply(&self, client: u64) -> bool {
+        let reply = run!(self, c"CLIENT", c"ccl", c"LIST".as_ptr(), c"ID".as_ptr(), client as i64);
+        let line = reply.as_ref().and_then(CallReply::text).unwrap_or_default();
+        line.split(' ').find_map(|field| field.strip_prefix("flags=")).is_none_or(|flags| flags.contains('c'))
+    }
+}
