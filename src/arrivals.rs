@@ -98,15 +98,18 @@ pub fn swap(first: i32, second: i32) {
 }
 
 /// The token of a lock that RESTORE must not bring in, since it would spoil this server's
-/// counter. A data set or a master may: there the counter came with it.
-pub fn excessive_token(lock: &Lock) -> Option<u64> {
+/// counter. A data set or a master may: there the counter came with it; and so may the node that a slot is
+/// `taken_over` from: what is refused there would be lost.
+pub fn excessive_token(lock: &Lock, taken_over: impl FnOnce() -> bool) -> Option<u64> {
     let state = state();
     if state.is_passive() {
         return None;
     }
     let clock = state.token_clock(state.now());
     let excessive = |token: &u64| *token >= TOKEN_END || state.tokens().check_fence(clock, *token).is_err();
-    lock.holds().map(|hold| hold.token).find(excessive)
+    let token = lock.holds().map(|hold| hold.token).find(excessive)?;
+    let end = lock.holds().map(|hold| hold.token).find(|token| *token >= TOKEN_END);
+    end.or_else(|| (!taken_over()).then_some(token))
 }
 
 /// Counts holds that are gone or go elsewhere; how long they had been held, in milliseconds.

@@ -30,7 +30,7 @@ mod waiting;
 use commands::{
     acquire, check, effect_drop, effect_hold, effect_last, extend, info as lock_info, macquire, mextend,
 };
-use commands::{mrelease, owner, release, ttl};
+use commands::{mrelease, owner, probe, release, ttl};
 use ffi::entry::{register, Register};
 
 /// The module's name: what MODULE LIST shows and what settings and INFO fields begin with.
@@ -54,4 +54,5 @@ const COMMANDS: &[Register] = &[
     register::<effect_hold::Hold>,
     register::<effect_drop::DropHolds>,
     register::<effect_last::Last>,
+    register::<probe::Probe>,
 ];

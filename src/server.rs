@@ -20,6 +20,13 @@ pub fn start(ctx: &Ctx) -> Result<(), &'static str> {
     }
 }
 
+/// The module is not loaded after all: gives back what would be left of it.
+pub fn stop() {
+    if let Some(wake_up) = state().wake_up() {
+        wake_up.leave_event_loop();
+    }
+}
+
 /// A data set is being loaded: what its commands say is carried out, not decided.
 pub fn loading_started(from: Loading) {
     state().set_loading(Some(from));

@@ -50,8 +50,20 @@ pub fn serve(subject: &mut Subject) {
         return state().put_off(line);
     }
     while let Some(waiters) = admit(subject, line) {
+        let waiters = send_away_forbidden(subject, waiters);
         hand_over(subject, waiters);
     }
+}
+
+/// Who has lost the permission while waiting is told so, and gets nothing; the others are left.
+fn send_away_forbidden(subject: &Subject, waiters: Vec<InLine>) -> Vec<InLine> {
+    let (_, name) = subject.place();
+    let (allowed, forbidden) = waiters.into_iter().partition(|waiter| waiter.client.may_acquire(name));
+    let forbidden: Vec<InLine> = forbidden;
+    forbidden
+        .into_iter()
+        .for_each(|waiter| waiter.client.conclude(Outcome::Failed(Error::NoPermission), None));
+    allowed
 }
 
 fn admit(subject: &Subject, line: LineId) -> Option<Vec<InLine>> {

@@ -19,6 +19,7 @@ use crate::ffi::blocked::{self, Handle};
 use crate::ffi::context::Ctx;
 use crate::ffi::events::hear_of_closes;
 use crate::ffi::key::Key;
+use crate::ffi::permission::User;
 use crate::state::state;
 use crate::subject::{End, Subject};
 
@@ -39,6 +40,8 @@ pub struct Waiting {
     pub client: u64,
     /// The server's handle of it.
     pub handle: Handle,
+    /// Whose it is, where the server says so.
+    user: Option<User>,
     ticket: Cell<Option<Ticket>>,
     outcome: Cell<Outcome>,
     /// Whether the server was asked to have it answered.
@@ -88,15 +91,21 @@ impl Handover {
 }
 
 impl Waiting {
-    fn new(client: u64) -> Rc<Self> {
+    fn new(ctx: &Ctx) -> Rc<Self> {
         Rc::new(Waiting {
-            client,
+            client: ctx.client_id(),
+            user: User::current(ctx),
             handle: Handle::none(),
             ticket: Cell::new(None),
             outcome: Cell::new(Outcome::Nil),
             called: Cell::new(false),
             handover: RefCell::new(None),
         })
+    }
+
+    /// Whether its user may still have this lock.
+    pub fn may_acquire(&self, key: Str) -> bool {
+        self.user.as_ref().is_none_or(|user| user.may_acquire(key))
     }
 
     /// It has left the line, and this is its answer; where it is a hold that was made for it, with
@@ -157,15 +166,14 @@ pub fn join(
     request: &Acquire,
     block_ms: i64,
 ) -> Result<Reply, Error> {
-    let client = ctx.client_id();
-    let waiting = Waiting::new(client);
+    let waiting = Waiting::new(ctx);
     let waiter = Waiter {
         owner: request.owner.into(),
         limit: request.limit,
         ttl_ms: request.ttl_ms,
         fence: request.fence,
         meta: request.meta.map(Into::into),
-        session: request.session.then_some(client),
+        session: request.session.then_some(waiting.client),
         since: now,
         until: (block_ms > 0).then(|| after_ms(now, block_ms)),
         client: Rc::clone(&waiting),
@@ -176,8 +184,12 @@ pub fn join(
         return Err(error);
     }
     waiting.ticket.set(Some(ticket));
-    blocked::block(ctx, name, waiting);
-    Ok(Reply::Sent)
+    if blocked::block(ctx, name, &waiting) {
+        return Ok(Reply::Sent);
+    }
+    waiting.dismiss();
+    state().totals.refused.add(1);
+    Ok(Reply::Nil)
 }
 
 /// Whether a request that has just joined may stay.

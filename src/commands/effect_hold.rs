@@ -43,10 +43,12 @@ impl Command for Hold {
     fn run(ctx: &Ctx, args: Args) -> Result<Reply, Error> {
         let (state, now) = (state(), state().now());
         let effect = HoldEffect::parse(bytes(args, 2))?;
-        if from_client(ctx) {
-            state.tokens().check_fence(state.token_clock(now), effect.token)?;
+        let name = argument(args, 1)?;
+        let bound = state.tokens().check_fence(state.token_clock(now), effect.token);
+        if bound.is_err() && from_client(ctx) && !ctx.is_elsewhere(name) {
+            bound?;
         }
-        let mut subject = Subject::open_to_follow(ctx, argument(args, 1)?, now)?;
+        let mut subject = Subject::open_to_follow(ctx, name, now)?;
         for (cause, owner) in &effect.gone {
             subject.remove(owner, (*cause).into());
         }

@@ -13,6 +13,7 @@ pub mod macquire;
 pub mod mextend;
 pub mod mrelease;
 pub mod owner;
+pub mod probe;
 pub mod release;
 pub mod ttl;
 

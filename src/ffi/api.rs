@@ -1,6 +1,12 @@
-//! Calls into the server's API.
+//! Calls into the server's API: by one of three macros, as the function can fail.
 
-/// Calls a function of the API that [`missing`] has found at load.
+use std::os::raw::c_int;
+
+use redis_module::raw;
+
+use super::context::Ctx;
+
+/// Calls a function of the API that [`missing`] has found at load, and that can't fail.
 macro_rules! call {
     ($name:ident $(, $argument:expr)* $(,)?) => {
         // The list in `missing` has every name used here; a test compares them.
@@ -12,90 +18,151 @@ macro_rules! call {
 }
 pub(crate) use call;
 
+/// The same for a function that says whether it was done.
+macro_rules! status {
+    ($name:ident $(, $argument:expr)* $(,)?) => {
+        $crate::ffi::api::Status::new($crate::ffi::api::call!($name $(, $argument)*), stringify!($name))
+    };
+}
+pub(crate) use status;
+
+/// The same for a function that gives a pointer, or null: `None`.
+macro_rules! pointer {
+    ($name:ident $(, $argument:expr)* $(,)?) => {
+        std::ptr::NonNull::new($crate::ffi::api::call!($name $(, $argument)*) as *mut _)
+    };
+}
+pub(crate) use pointer;
+
+/// Whether the server did what it was asked for.
+#[must_use]
+pub struct Status {
+    code: c_int,
+    function: &'static str,
+}
+
+impl Status {
+    /// Of what this function returned.
+    #[inline]
+    pub fn new(code: c_int, function: &'static str) -> Self {
+        Status { code, function }
+    }
+
+    /// Whether it was done.
+    #[inline]
+    pub fn done(self) -> bool {
+        self.code == raw::REDISMODULE_OK as c_int
+    }
+
+    /// For what the server refuses in no case that is known: then its log says so.
+    #[inline]
+    pub fn expected(self) {
+        if self.code != raw::REDISMODULE_OK as c_int {
+            self.warn();
+        }
+    }
+
+    #[cold]
+    fn warn(self) {
+        Ctx::none().warn(&format!("internal error: {} failed; please report this", self.function));
+    }
+}
+
 macro_rules! required {
-    ($($name:ident),* $(,)?) => {
+    ($($kind:ident: $($name:ident),* ;)*) => {
         /// The first function that this server does not have: the module can't run there.
         pub fn missing() -> Option<&'static str> {
             // SAFETY: the server fills these statics before the module's first line runs, and
             // nobody writes them again.
             unsafe {
-                $(if (&raw const redis_module::raw::$name).read().is_none() {
+                $($(if (&raw const redis_module::raw::$name).read().is_none() {
                     return Some(stringify!($name));
-                })*
+                })*)*
             }
             None
         }
     };
 }
 
+// Which macro calls them.
 required! {
-    RedisModule_AvoidReplicaTraffic,
-    RedisModule_BlockClientOnKeys,
-    RedisModule_Call,
-    RedisModule_CallReplyStringPtr,
-    RedisModule_CloseKey,
-    RedisModule_CreateCommand,
-    RedisModule_CreateDataType,
-    RedisModule_CreateString,
-    RedisModule_DeleteKey,
-    RedisModule_DigestAddLongLong,
-    RedisModule_DigestAddStringBuffer,
-    RedisModule_DigestEndSequence,
-    RedisModule_EmitAOF,
-    RedisModule_EventLoopAdd,
-    RedisModule_Free,
-    RedisModule_FreeCallReply,
-    RedisModule_FreeServerInfo,
-    RedisModule_FreeString,
-    RedisModule_GetBlockedClientPrivateData,
-    RedisModule_GetClientId,
-    RedisModule_GetCommand,
-    RedisModule_GetContextFlags,
-    RedisModule_GetDbIdFromModuleKey,
-    RedisModule_GetDetachedThreadSafeContext,
-    RedisModule_GetExpire,
-    RedisModule_GetNotifyKeyspaceEvents,
-    RedisModule_GetSelectedDb,
-    RedisModule_GetServerInfo,
-    RedisModule_InfoAddFieldULongLong,
-    RedisModule_InfoAddSection,
-    RedisModule_IsIOError,
-    RedisModule_IsKeysPositionRequest,
-    RedisModule_KeyAtPosWithFlags,
-    RedisModule_KeyType,
-    RedisModule_LoadConfigs,
-    RedisModule_LoadStringBuffer,
-    RedisModule_LoadUnsigned,
-    RedisModule_Log,
-    RedisModule_LogIOError,
-    RedisModule_ModuleTypeGetType,
-    RedisModule_ModuleTypeGetValue,
-    RedisModule_ModuleTypeSetValue,
-    RedisModule_NotifyKeyspaceEvent,
-    RedisModule_OpenKey,
-    RedisModule_RegisterBoolConfig,
-    RedisModule_RegisterInfoFunc,
-    RedisModule_RegisterNumericConfig,
-    RedisModule_Replicate,
-    RedisModule_ReplicateVerbatim,
-    RedisModule_ReplyWithArray,
-    RedisModule_ReplyWithError,
-    RedisModule_ReplyWithLongLong,
-    RedisModule_ReplyWithMap,
-    RedisModule_ReplyWithNull,
-    RedisModule_ReplyWithSimpleString,
-    RedisModule_ReplyWithStringBuffer,
-    RedisModule_SaveStringBuffer,
-    RedisModule_SaveUnsigned,
-    RedisModule_SelectDb,
-    RedisModule_ServerInfoGetFieldSigned,
-    RedisModule_SetCommandInfo,
-    RedisModule_SetDisconnectCallback,
-    RedisModule_SetExpire,
-    RedisModule_SetModuleOptions,
-    RedisModule_SignalModifiedKey,
-    RedisModule_StringPtrLen,
-    RedisModule_SubscribeToKeyspaceEvents,
-    RedisModule_SubscribeToServerEvent,
-    RedisModule_UnblockClient,
+    call:
+        RedisModule_GetServerVersion,
+        RedisModule_StringPtrLen,
+        RedisModule_CreateString,
+        RedisModule_AvoidReplicaTraffic,
+        RedisModule_CloseKey,
+        RedisModule_DigestAddLongLong,
+        RedisModule_DigestAddStringBuffer,
+        RedisModule_DigestEndSequence,
+        RedisModule_EmitAOF,
+        RedisModule_Free,
+        RedisModule_FreeCallReply,
+        RedisModule_FreeModuleUser,
+        RedisModule_FreeServerInfo,
+        RedisModule_FreeString,
+        RedisModule_GetClientId,
+        RedisModule_GetContextFlags,
+        RedisModule_GetDbIdFromModuleKey,
+        RedisModule_GetExpire,
+        RedisModule_GetNotifyKeyspaceEvents,
+        RedisModule_GetSelectedDb,
+        RedisModule_IsIOError,
+        RedisModule_IsKeysPositionRequest,
+        RedisModule_KeyAtPosWithFlags,
+        RedisModule_KeyType,
+        RedisModule_LoadUnsigned,
+        RedisModule_Log,
+        RedisModule_LogIOError,
+        RedisModule_SaveStringBuffer,
+        RedisModule_SaveUnsigned,
+        RedisModule_ServerInfoGetFieldSigned,
+        RedisModule_SetDisconnectCallback,
+        RedisModule_SetModuleOptions;
+    status:
+        RedisModule_ACLCheckCommandPermissions,
+        RedisModule_CreateCommand,
+        RedisModule_DeleteKey,
+        RedisModule_EventLoopAdd,
+        RedisModule_EventLoopDel,
+        RedisModule_InfoAddFieldULongLong,
+        RedisModule_InfoAddSection,
+        RedisModule_LoadConfigs,
+        RedisModule_ModuleTypeSetValue,
+        RedisModule_NotifyKeyspaceEvent,
+        RedisModule_RegisterBoolConfig,
+        RedisModule_RegisterInfoFunc,
+        RedisModule_RegisterNumericConfig,
+        RedisModule_Replicate,
+        RedisModule_ReplicateVerbatim,
+        RedisModule_ReplyWithArray,
+        RedisModule_ReplyWithError,
+        RedisModule_ReplyWithLongLong,
+        RedisModule_ReplyWithMap,
+        RedisModule_ReplyWithNull,
+        RedisModule_ReplyWithSimpleString,
+        RedisModule_ReplyWithStringBuffer,
+        RedisModule_SelectDb,
+        RedisModule_SetCommandInfo,
+        RedisModule_SetExpire,
+        RedisModule_SignalModifiedKey,
+        RedisModule_SubscribeToKeyspaceEvents,
+        RedisModule_SubscribeToServerEvent,
+        RedisModule_UnblockClient;
+    pointer:
+        RedisModule_GetKeyNameFromIO,
+        RedisModule_BlockClientOnKeys,
+        RedisModule_Call,
+        RedisModule_CallReplyStringPtr,
+        RedisModule_CreateDataType,
+        RedisModule_GetBlockedClientPrivateData,
+        RedisModule_GetCommand,
+        RedisModule_GetCurrentUserName,
+        RedisModule_GetDetachedThreadSafeContext,
+        RedisModule_GetModuleUserFromUserName,
+        RedisModule_GetServerInfo,
+        RedisModule_LoadStringBuffer,
+        RedisModule_ModuleTypeGetType,
+        RedisModule_ModuleTypeGetValue,
+        RedisModule_OpenKey;
 }

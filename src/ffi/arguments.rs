@@ -51,6 +51,12 @@ impl OwnedStr {
         })
     }
 
+    /// # Safety
+    /// `inner` must be a string of the server that the module is to free.
+    pub unsafe fn from_raw(inner: *mut raw::RedisModuleString) -> Self {
+        OwnedStr(inner)
+    }
+
     /// Lends it.
     pub fn as_str(&self) -> Str<'_> {
         // SAFETY: it lives until `self` is dropped.

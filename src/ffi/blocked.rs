@@ -4,10 +4,12 @@
 //! serve such a client are not used: it asks everyone who waits, and its time limits run on the wall
 //! clock. What answers is the callback for a time limit.
 //!
-//! The module has it called by CLIENT UNBLOCK … TIMEOUT, at the end of the turn: that writes the reply and
-//! unblocks the client in one step. `RM_UnblockClient` does not: on Redis 7.2 and Valkey 7.2 it writes the
-//! reply and leaves the client blocked through the next turn, where a CLIENT UNBLOCK of somebody else writes
-//! another one; later servers write the reply in the next turn, if the client is there by then.
+//! From 7.2 on the module has it called by CLIENT UNBLOCK … TIMEOUT, at the end of the turn: that writes the
+//! reply and unblocks the client in one step. `RM_UnblockClient` does not: on Redis 7.2 and Valkey 7.2 it
+//! writes the reply and leaves the client blocked through the next turn, where a CLIENT UNBLOCK of somebody
+//! else writes another one; later servers write the reply in the next turn, if the client is there by then.
+//! Redis 7.0 unblocks such clients right after the end of the turn; its CLIENT UNBLOCK counts the command
+//! that waited as a failed one.
 
 use std::cell::Cell;
 use std::os::raw::{c_int, c_void};
@@ -16,7 +18,7 @@ use std::rc::Rc;
 
 use redis_module::raw;
 
-use super::api::call;
+use super::api::{call, pointer, status};
 use super::arguments::Str;
 use super::context::Ctx;
 use super::entry::{guard, reply};
@@ -36,23 +38,29 @@ impl Handle {
     /// the running transaction unblocked the client once more.
     pub fn answer(&self, ctx: &Ctx, client: u64) {
         let handle = self.0.get();
-        if !handle.is_null() && !ctx.unblock(client) {
-            // A server without the command CLIENT.
+        if !handle.is_null() && !(answers_by_command() && ctx.unblock(client)) {
+            // Redis 7.0, or a server whose command CLIENT was renamed.
             // SAFETY: valid until `on_free` has run, which makes it null.
-            unsafe { call!(RedisModule_UnblockClient, handle, null_mut()) };
+            unsafe { status!(RedisModule_UnblockClient, handle, null_mut()) }.expected();
         }
     }
 }
 
-/// Blocks the client of the running command. It must be one that may be blocked
-/// ([`Ctx::may_block`]).
-pub fn block(ctx: &Ctx, key: Str, waiting: Rc<Waiting>) {
+/// Whether the server is 7.2 or newer.
+fn answers_by_command() -> bool {
+    // SAFETY: takes nothing. A byte each for major, minor and patch.
+    unsafe { call!(RedisModule_GetServerVersion,) >= 0x00_07_02_00 }
+}
+
+/// Blocks the client of the running command, for which [`Ctx::may_block`] holds; whether the server does.
+/// Valkey from 8.1 on refuses clients that are more than that: subscribed ones, say.
+pub fn block(ctx: &Ctx, key: Str, waiting: &Rc<Waiting>) -> bool {
     let mut keys = [key.as_ptr()];
-    let kept = Rc::clone(&waiting);
+    let kept = Rc::into_raw(Rc::clone(waiting));
     // SAFETY: context and key are valid; the server keeps the key's name by itself. The reference
     // handed over lives until `on_free`. No time limit: those are kept by the module.
     let handle = unsafe {
-        call!(
+        pointer!(
             RedisModule_BlockClientOnKeys,
             ctx.as_ptr(),
             Some(on_ready),
@@ -61,12 +69,18 @@ pub fn block(ctx: &Ctx, key: Str, waiting: Rc<Waiting>) {
             0,
             keys.as_mut_ptr(),
             1,
-            Rc::into_raw(waiting).cast_mut().cast::<c_void>(),
+            kept.cast_mut().cast::<c_void>(),
         )
     };
-    kept.handle.0.set(handle);
+    let Some(handle) = handle else {
+        // SAFETY: the server has not kept the reference.
+        drop(unsafe { Rc::from_raw(kept) });
+        return false;
+    };
+    waiting.handle.0.set(handle.as_ptr());
     // SAFETY: the handle was just made.
-    unsafe { call!(RedisModule_SetDisconnectCallback, handle, Some(on_disconnect)) };
+    unsafe { call!(RedisModule_SetDisconnectCallback, handle.as_ptr(), Some(on_disconnect)) };
+    true
 }
 
 /// The key was written: the server asks everyone who waits for it. Whose turn it is, is known better.
@@ -103,7 +117,10 @@ unsafe extern "C" fn on_disconnect(ctx: *mut raw::RedisModuleCtx, _: *mut raw::R
 
 fn waiting_of(ctx: &Ctx) -> Option<&Waiting> {
     // SAFETY: what `block` handed over, alive until `on_free`.
-    unsafe { call!(RedisModule_GetBlockedClientPrivateData, ctx.as_ptr()).cast::<Waiting>().as_ref() }
+    unsafe {
+        let waiting = pointer!(RedisModule_GetBlockedClientPrivateData, ctx.as_ptr())?;
+        Some(waiting.cast::<Waiting>().as_ref())
+    }
 }
 
 /// However it ended: the handle is freed next.

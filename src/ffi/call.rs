@@ -1,15 +1,17 @@
 //! Commands of the server that the module runs by itself.
 
 use std::ffi::CStr;
+use std::os::raw::c_char;
+use std::ptr::NonNull;
 
 use redis_module::raw;
 
-use super::api::call;
+use super::api::{call, pointer};
 use super::arguments::Str;
 use super::context::Ctx;
 
 /// What the server replied; freed with it.
-struct CallReply(*mut raw::RedisModuleCallReply);
+struct CallReply(NonNull<raw::RedisModuleCallReply>);
 
 impl CallReply {
     /// Its text, if it is a string.
@@ -17,11 +19,8 @@ impl CallReply {
         let mut len = 0;
         // SAFETY: the reply lives as long as `self`, and so does its text.
         let bytes = unsafe {
-            let start = call!(RedisModule_CallReplyStringPtr, self.0, &mut len);
-            if start.is_null() {
-                return None;
-            }
-            std::slice::from_raw_parts(start.cast::<u8>(), len)
+            let start: NonNull<c_char> = pointer!(RedisModule_CallReplyStringPtr, self.0.as_ptr(), &mut len)?;
+            std::slice::from_raw_parts(start.as_ptr().cast::<u8>(), len)
         };
         std::str::from_utf8(bytes).ok()
     }
@@ -30,7 +29,7 @@ impl CallReply {
 impl Drop for CallReply {
     fn drop(&mut self) {
         // SAFETY: given by the server, freed once.
-        unsafe { call!(RedisModule_FreeCallReply, self.0) }
+        unsafe { call!(RedisModule_FreeCallReply, self.0.as_ptr()) }
     }
 }
 
@@ -41,27 +40,39 @@ macro_rules! run {
         // `s` a string of the server.
         let reply = unsafe {
             let (command, format): (&CStr, &CStr) = ($command, $format);
-            call!(RedisModule_Call, $ctx.as_ptr(), command.as_ptr(), format.as_ptr() $(, $argument)*)
+            pointer!(RedisModule_Call, $ctx.as_ptr(), command.as_ptr(), format.as_ptr() $(, $argument)*)
         };
-        (!reply.is_null()).then(|| CallReply(reply))
+        reply.map(CallReply)
+    }};
+}
+
+/// Runs a command, and gives the reason why the server did not, as it tells it: `errno`, 0 for none.
+macro_rules! refusal {
+    ($($argument:expr),* $(,)?) => {{
+        // SAFETY: this thread's own variable.
+        let errno = unsafe { libc::__errno_location() };
+        // SAFETY: as above.
+        unsafe { *errno = 0 };
+        drop(run!($($argument),*));
+        // SAFETY: as above.
+        unsafe { *errno }
     }};
 }
 
 impl Ctx {
     /// Whether the server would take a write of this key of the selected database now: its slot is
-    /// here, there are enough replicas, and the disk can be written. Asked by a command that changes
-    /// nothing: to rename a key to its own name, only if there is none of that name.
+    /// here, there are enough replicas, and the disk can be written. Asked by a write command that changes
+    /// nothing, which is the module's own, so that nobody can have renamed it.
     pub fn takes_writes(&self, key: Str) -> bool {
-        // SAFETY: this thread's own variable.
-        let errno = unsafe { libc::__errno_location() };
-        // SAFETY: as above.
-        unsafe { *errno = 0 };
         // `S` has the server check it as for a script, `E` has it reply its reasons (without, Valkey 9.1
         // ends itself).
-        drop(run!(self, c"RENAMENX", c"ssSE", key.as_ptr(), key.as_ptr()));
-        // SAFETY: as above. The command's own errors set none of these, nor does a server that does not
-        // have it.
-        !matches!(unsafe { *errno }, libc::ESPIPE | libc::EPERM | libc::EROFS | libc::ENETDOWN)
+        let reason = refusal!(self, c"LOCK._PROBE", c"sSE", key.as_ptr());
+        !matches!(reason, libc::ESPIPE | libc::EPERM | libc::EROFS | libc::ENETDOWN)
+    }
+
+    /// Whether another node of the cluster serves this key's slot.
+    pub fn is_elsewhere(&self, key: Str) -> bool {
+        refusal!(self, c"LOCK._PROBE", c"s", key.as_ptr()) == libc::EPERM
     }
 
     /// Has a client that waits in line answered by its callback, and unblocked in the same step. As CLIENT

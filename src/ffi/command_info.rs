@@ -7,7 +7,7 @@ use std::ptr::{null, null_mut};
 use redis_lock_core::request::parse_numkeys;
 use redis_module::raw;
 
-use super::api::call;
+use super::api::{call, pointer, status};
 use super::arguments::Args;
 use super::context::Ctx;
 use crate::docs::{Access, Arg, Doc, Keys, Kind};
@@ -93,10 +93,10 @@ pub fn describe(ctx: &Ctx, name: &CStr, flags: &str, doc: &Doc) -> bool {
     };
     // SAFETY: the server copies all of it, and `arena` lives until it has.
     unsafe {
-        let command = call!(RedisModule_GetCommand, ctx.as_ptr(), name.as_ptr());
-        !command.is_null()
-            && call!(RedisModule_SetCommandInfo, command, &info) == raw::REDISMODULE_OK as c_int
-            && categorize(command, flags)
+        pointer!(RedisModule_GetCommand, ctx.as_ptr(), name.as_ptr()).is_some_and(|command| {
+            let command = command.as_ptr();
+            status!(RedisModule_SetCommandInfo, command, &info).done() && categorize(command, flags)
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use redis_module::raw;
 
-use super::api::call;
+use super::api::status;
 use super::context::Ctx;
 
 /// A number that can be configured.
@@ -34,8 +34,8 @@ impl Number {
         let this: *const Number = self;
         // SAFETY: the name ends in NUL, `self` lives for ever and is handed back to the two
         // callbacks alone.
-        let result = unsafe {
-            call!(
+        let registered = unsafe {
+            status!(
                 RedisModule_RegisterNumericConfig,
                 ctx.as_ptr(),
                 self.name.as_ptr(),
@@ -49,7 +49,7 @@ impl Number {
                 this.cast_mut().cast::<c_void>(),
             )
         };
-        result == raw::REDISMODULE_OK as c_int
+        registered.done()
     }
 }
 
@@ -87,8 +87,8 @@ impl Switch {
     pub fn register(&'static self, ctx: &Ctx) -> bool {
         let this: *const Number = &raw const self.0;
         // SAFETY: as in `Number::register`.
-        let result = unsafe {
-            call!(
+        let registered = unsafe {
+            status!(
                 RedisModule_RegisterBoolConfig,
                 ctx.as_ptr(),
                 self.0.name.as_ptr(),
@@ -100,7 +100,7 @@ impl Switch {
                 this.cast_mut().cast::<c_void>(),
             )
         };
-        result == raw::REDISMODULE_OK as c_int
+        registered.done()
     }
 }
 
@@ -122,5 +122,5 @@ unsafe extern "C" fn set_switch(
 /// Gives every registered setting what redis.conf or MODULE LOADEX says; false where that is wrong.
 pub fn load(ctx: &Ctx) -> bool {
     // SAFETY: called once, at load, after all settings were registered.
-    unsafe { call!(RedisModule_LoadConfigs, ctx.as_ptr()) == raw::REDISMODULE_OK as c_int }
+    unsafe { status!(RedisModule_LoadConfigs, ctx.as_ptr()) }.done()
 }

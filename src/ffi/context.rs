@@ -5,7 +5,7 @@ use std::os::raw::{c_int, c_long};
 
 use redis_module::raw;
 
-use super::api::call;
+use super::api::{call, pointer, status};
 use super::arguments::Str;
 
 /// The server's context of one call.
@@ -93,7 +93,7 @@ impl Ctx {
     /// Selects a database; false where there is none with this number.
     pub fn select_db(&self, db: i32) -> bool {
         // SAFETY: the context is valid.
-        unsafe { call!(RedisModule_SelectDb, self.0, db) == raw::REDISMODULE_OK as c_int }
+        unsafe { status!(RedisModule_SelectDb, self.0, db) }.done()
     }
 
     /// Writes a warning to the server's log.
@@ -108,7 +108,7 @@ impl Ctx {
         let mut failed = 0;
         // SAFETY: both names end in NUL; what is got is given back before anything else.
         let value = unsafe {
-            let info = call!(RedisModule_GetServerInfo, self.0, section.as_ptr());
+            let info = pointer!(RedisModule_GetServerInfo, self.0, section.as_ptr())?.as_ptr();
             let value = call!(RedisModule_ServerInfoGetFieldSigned, info, field.as_ptr(), &mut failed);
             call!(RedisModule_FreeServerInfo, self.0, info);
             value
@@ -124,20 +124,21 @@ impl Ctx {
             Class::Generic => raw::REDISMODULE_NOTIFY_GENERIC,
         };
         // SAFETY: all pointers are valid for the call.
-        unsafe { call!(RedisModule_NotifyKeyspaceEvent, self.0, class, event.as_ptr(), key.as_ptr()) };
+        unsafe { status!(RedisModule_NotifyKeyspaceEvent, self.0, class, event.as_ptr(), key.as_ptr()) }
+            .expected();
     }
 
     /// Fails transactions that watch this key, and tells clients that cache it.
     #[inline]
     pub fn signal_modified(&self, key: Str) {
         // SAFETY: all pointers are valid for the call.
-        unsafe { call!(RedisModule_SignalModifiedKey, self.0, key.as_ptr()) };
+        unsafe { status!(RedisModule_SignalModifiedKey, self.0, key.as_ptr()) }.expected();
     }
 
     /// Replicates the running command as the client sent it.
     pub fn replicate_verbatim(&self) {
         // SAFETY: called from a command only.
-        unsafe { call!(RedisModule_ReplicateVerbatim, self.0) };
+        unsafe { status!(RedisModule_ReplicateVerbatim, self.0) }.expected();
     }
 
     /// Whether the server pauses writes: then the module must not write by itself.
@@ -150,44 +151,45 @@ impl Ctx {
     #[inline]
     pub fn reply_integer(&self, number: i64) {
         // SAFETY: called once a reply is due.
-        unsafe { call!(RedisModule_ReplyWithLongLong, self.0, number) };
+        unsafe { status!(RedisModule_ReplyWithLongLong, self.0, number) }.expected();
     }
 
     /// Replies nil.
     pub fn reply_nil(&self) {
         // SAFETY: called once a reply is due.
-        unsafe { call!(RedisModule_ReplyWithNull, self.0) };
+        unsafe { status!(RedisModule_ReplyWithNull, self.0) }.expected();
     }
 
     /// Replies `+OK`.
     pub fn reply_ok(&self) {
         // SAFETY: called once a reply is due.
-        unsafe { call!(RedisModule_ReplyWithSimpleString, self.0, c"OK".as_ptr()) };
+        unsafe { status!(RedisModule_ReplyWithSimpleString, self.0, c"OK".as_ptr()) }.expected();
     }
 
     /// Replies a string.
     pub fn reply_bytes(&self, bytes: &[u8]) {
         // SAFETY: pointer and length are those of a slice.
-        unsafe { call!(RedisModule_ReplyWithStringBuffer, self.0, bytes.as_ptr().cast(), bytes.len()) };
+        unsafe { status!(RedisModule_ReplyWithStringBuffer, self.0, bytes.as_ptr().cast(), bytes.len()) }
+            .expected();
     }
 
     /// Replies an error: its code, then what is wrong.
     pub fn reply_error(&self, line: &str) {
         let line = printable(line);
         // SAFETY: the line ends in NUL.
-        unsafe { call!(RedisModule_ReplyWithError, self.0, line.as_ptr()) };
+        unsafe { status!(RedisModule_ReplyWithError, self.0, line.as_ptr()) }.expected();
     }
 
     /// Begins an array of `len` replies.
     pub fn reply_array(&self, len: usize) {
         // SAFETY: the caller sends that many. No array has 2^63 elements.
-        unsafe { call!(RedisModule_ReplyWithArray, self.0, len as c_long) };
+        unsafe { status!(RedisModule_ReplyWithArray, self.0, len as c_long) }.expected();
     }
 
     /// Begins a map of `len` pairs of replies; a flat array under RESP2.
     pub fn reply_map(&self, len: usize) {
         // SAFETY: the caller sends that many pairs.
-        unsafe { call!(RedisModule_ReplyWithMap, self.0, len as c_long) };
+        unsafe { status!(RedisModule_ReplyWithMap, self.0, len as c_long) }.expected();
     }
 }
 

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::ffi::CString;
 use std::os::raw::{c_char, c_int, c_void};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;
 
@@ -10,10 +11,11 @@ use redis_lock_core::time::{ms_since, ms_until};
 use redis_lock_core::{payload, NOWHERE};
 use redis_module::raw;
 
-use super::api::call;
+use super::api::{call, pointer};
+use super::arguments::Str;
 use super::context::{printable, Ctx, WARNING};
 use super::entry::guard;
-use super::events::hear_of_arrivals;
+use super::events::{self, hear_of_arrivals};
 use super::main_thread::MainThread;
 use super::value::Value;
 use crate::arrivals;
@@ -22,7 +24,7 @@ use crate::state::{state, Loading};
 /// Nine characters, as the server wants it: what TYPE says.
 const NAME: &std::ffi::CStr = c"redislock";
 
-static TYPE: MainThread<Cell<*mut raw::RedisModuleType>> = MainThread::new();
+static TYPE: MainThread<Cell<Option<NonNull<raw::RedisModuleType>>>> = MainThread::new();
 
 /// Values that the server gave up while they still stood among the deadlines.
 static GRAVEYARD: Mutex<Vec<Grave>> = Mutex::new(Vec::new());
@@ -36,13 +38,13 @@ unsafe impl Send for Grave {}
 /// The server's handle of the type.
 #[inline]
 pub fn redis_type() -> *mut raw::RedisModuleType {
-    TYPE.get_or_init(|| Cell::new(std::ptr::null_mut())).get()
+    TYPE.get_or_init(Cell::default).get().map_or(std::ptr::null_mut(), NonNull::as_ptr)
 }
 
 /// Whether a type that a key was asked for is ours.
 #[inline]
-pub fn is_lock(other: *mut raw::RedisModuleType) -> bool {
-    !other.is_null() && other == redis_type()
+pub fn is_lock(other: Option<NonNull<raw::RedisModuleType>>) -> bool {
+    other.is_some() && other == TYPE.get_or_init(Cell::default).get()
 }
 
 /// Creates the type; false where the server refuses.
@@ -72,7 +74,7 @@ pub fn create(ctx: &Ctx) -> bool {
     };
     // SAFETY: the server copies the methods. Older ones read only the fields they know.
     let created = unsafe {
-        call!(
+        pointer!(
             RedisModule_CreateDataType,
             ctx.as_ptr(),
             NAME.as_ptr(),
@@ -80,8 +82,8 @@ pub fn create(ctx: &Ctx) -> bool {
             &mut methods
         )
     };
-    TYPE.get_or_init(|| Cell::new(std::ptr::null_mut())).set(created);
-    !created.is_null()
+    TYPE.get_or_init(Cell::default).set(created);
+    created.is_some()
 }
 
 /// Frees what `free` had to leave. On the main thread, between two commands.
@@ -120,13 +122,19 @@ impl Loader {
         let mut len = 0;
         // SAFETY: the buffer is ours to free once it is copied.
         unsafe {
-            let buffer = call!(RedisModule_LoadStringBuffer, self.0, &mut len);
-            if buffer.is_null() {
-                return None;
-            }
-            let bytes = std::slice::from_raw_parts(buffer.cast::<u8>(), len).to_vec();
-            call!(RedisModule_Free, buffer.cast());
+            let buffer: NonNull<c_char> = pointer!(RedisModule_LoadStringBuffer, self.0, &mut len)?;
+            let bytes = std::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), len).to_vec();
+            call!(RedisModule_Free, buffer.as_ptr().cast());
             (!self.failed()).then_some(bytes)
+        }
+    }
+
+    /// Whether the key comes with its slot, from another node of the cluster: no client could write it here.
+    fn is_taken_over(&self) -> bool {
+        // SAFETY: see `failed`; the name lives through the callback.
+        unsafe {
+            let name = pointer!(RedisModule_GetKeyNameFromIO, self.0);
+            name.is_some_and(|name| events::own().is_elsewhere(Str::from_raw(name.as_ptr())))
         }
     }
 
@@ -160,7 +168,7 @@ impl Loader {
                 return None;
             }
         };
-        if let Some(token) = arrivals::excessive_token(&lock) {
+        if let Some(token) = arrivals::excessive_token(&lock, || self.is_taken_over()) {
             self.log(&format!(
                 "RESTORE refused: token {token} is more than a minute ahead of this server's clock \
                  and counter; set the clocks of both servers right, or restore after the difference has passed"

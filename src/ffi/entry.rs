@@ -7,7 +7,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use redis_lock_core::Error;
 use redis_module::raw;
 
-use super::api::call;
+use super::api::status;
 use super::arguments::Args;
 use super::command_info;
 use super::context::Ctx;
@@ -49,8 +49,8 @@ pub fn register<C: Command>(ctx: &Ctx) -> Result<(), &'static str> {
     let doc = C::doc();
     let (first, last, step) = doc.legacy_keys();
     // SAFETY: both strings end in NUL and are copied by the server.
-    let result = unsafe {
-        call!(
+    let created = unsafe {
+        status!(
             RedisModule_CreateCommand,
             ctx.as_ptr(),
             name.as_ptr(),
@@ -61,7 +61,7 @@ pub fn register<C: Command>(ctx: &Ctx) -> Result<(), &'static str> {
             step
         )
     };
-    if result != raw::REDISMODULE_OK as c_int || !command_info::describe(ctx, &name, C::FLAGS, &doc) {
+    if !created.done() || !command_info::describe(ctx, &name, C::FLAGS, &doc) {
         return Err(C::NAME);
     }
     Ok(())

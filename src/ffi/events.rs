@@ -4,10 +4,11 @@
 use std::cell::Cell;
 use std::ffi::CStr;
 use std::os::raw::{c_char, c_int, c_void};
+use std::ptr::NonNull;
 
 use redis_module::raw;
 
-use super::api::call;
+use super::api::{pointer, status, Status};
 use super::arguments::{OwnedStr, Str};
 use super::context::Ctx;
 use super::entry::guard;
@@ -19,7 +20,7 @@ use crate::{arrivals, server, sessions, turn, waiting};
 static MOVED_FROM: MainThread<Cell<Option<i32>>> = MainThread::new();
 
 /// A context of the module's own, for where the server hands none.
-static OWN: MainThread<*mut raw::RedisModuleCtx> = MainThread::new();
+static OWN: MainThread<NonNull<raw::RedisModuleCtx>> = MainThread::new();
 
 /// Subscribes to all of them; false where the server refuses.
 pub fn subscribe(ctx: &Ctx) -> bool {
@@ -36,12 +37,14 @@ pub fn subscribe(ctx: &Ctx) -> bool {
     // SAFETY: the handlers have the signatures that the server expects.
     let subscribed = events.into_iter().all(|(id, dataver, handler)| unsafe {
         let event = raw::RedisModuleEvent { id, dataver };
-        call!(RedisModule_SubscribeToServerEvent, ctx.as_ptr(), event, Some(handler))
-            == raw::REDISMODULE_OK as c_int
+        status!(RedisModule_SubscribeToServerEvent, ctx.as_ptr(), event, Some(handler)).done()
     });
     // SAFETY: the context of the load; what it makes is kept for ever.
-    OWN.get_or_init(|| unsafe { call!(RedisModule_GetDetachedThreadSafeContext, ctx.as_ptr()) });
-    subscribed && hear(raw::REDISMODULE_NOTIFY_LOADED)
+    let own = unsafe { pointer!(RedisModule_GetDetachedThreadSafeContext, ctx.as_ptr()) };
+    own.is_some_and(|own| {
+        OWN.get_or_init(|| own);
+        subscribed && hear(raw::REDISMODULE_NOTIFY_LOADED).done()
+    })
 }
 
 /// From now on hears of keys that arrive by RENAME, MOVE and RESTORE. They come with the events
@@ -51,17 +54,20 @@ pub fn subscribe(ctx: &Ctx) -> bool {
 pub fn hear_of_arrivals() {
     static HEARS: MainThread<Cell<bool>> = MainThread::new();
     if !HEARS.get_or_init(|| Cell::new(false)).replace(true) {
-        hear(raw::REDISMODULE_NOTIFY_GENERIC);
+        hear(raw::REDISMODULE_NOTIFY_GENERIC).expected();
     }
 }
 
-fn hear(class: c_int) -> bool {
-    let Some(&own) = OWN.get() else { return false };
+fn hear(class: c_int) -> Status {
     // SAFETY: the context lives as long as the server; the handler has the signature that the
     // server expects.
-    unsafe {
-        call!(RedisModule_SubscribeToKeyspaceEvents, own, class, Some(on_key)) == raw::REDISMODULE_OK as c_int
-    }
+    unsafe { status!(RedisModule_SubscribeToKeyspaceEvents, own().as_ptr(), class, Some(on_key)) }
+}
+
+/// A context of the module's own, for where the server hands none.
+pub fn own() -> Ctx {
+    // SAFETY: it lives as long as the server.
+    OWN.get().map_or(Ctx::none(), |own| unsafe { Ctx::from_raw(own.as_ptr()) })
 }
 
 type Handler = unsafe extern "C" fn(*mut raw::RedisModuleCtx, raw::RedisModuleEvent, u64, *mut c_void);
@@ -163,11 +169,11 @@ unsafe extern "C" fn on_event_loop(
 /// nobody listens until the first hold is bound to one, or handed over.
 pub fn hear_of_closes() {
     static HEARS: MainThread<Cell<bool>> = MainThread::new();
-    let Some(&own) = OWN.get() else { return };
     if !HEARS.get_or_init(|| Cell::new(false)).replace(true) {
         let event = raw::RedisModuleEvent { id: raw::REDISMODULE_EVENT_CLIENT_CHANGE, dataver: 1 };
         // SAFETY: as in `hear`.
-        unsafe { call!(RedisModule_SubscribeToServerEvent, own, event, Some(on_client)) };
+        unsafe { status!(RedisModule_SubscribeToServerEvent, own().as_ptr(), event, Some(on_client)) }
+            .expected();
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::raw::c_int;
 
 use redis_module::raw;
 
-use super::api::call;
+use super::api::status;
 use super::context::Ctx;
 use super::entry::guard;
 
@@ -16,21 +16,19 @@ impl Section {
     /// Adds a field; the server puts the module's name before it.
     pub fn field(&self, name: &CStr, value: u64) {
         // SAFETY: the server's context of the running INFO; the name ends in NUL.
-        unsafe { call!(RedisModule_InfoAddFieldULongLong, self.0, name.as_ptr(), value) };
+        unsafe { status!(RedisModule_InfoAddFieldULongLong, self.0, name.as_ptr(), value) }.expected();
     }
 }
 
 /// Lets INFO ask the module.
 pub fn register(ctx: &Ctx) -> bool {
     // SAFETY: the callback has the signature that the server expects.
-    unsafe {
-        call!(RedisModule_RegisterInfoFunc, ctx.as_ptr(), Some(on_info)) == raw::REDISMODULE_OK as c_int
-    }
+    unsafe { status!(RedisModule_RegisterInfoFunc, ctx.as_ptr(), Some(on_info)) }.done()
 }
 
 unsafe extern "C" fn on_info(info: *mut raw::RedisModuleInfoCtx, _for_crash_report: c_int) {
     // SAFETY: an empty name makes the section bear the module's own; it may not be asked for.
-    if unsafe { call!(RedisModule_InfoAddSection, info, c"".as_ptr()) } == raw::REDISMODULE_OK as c_int {
+    if unsafe { status!(RedisModule_InfoAddSection, info, c"".as_ptr()) }.done() {
         guard((), || crate::info::fields(&Section(info)));
     }
 }

@@ -4,11 +4,12 @@
 //! keys of one name would both lend out the lock to be changed.
 
 use std::os::raw::c_int;
+use std::ptr::{null_mut, NonNull};
 
 use redis_lock_core::{Error, Lock};
 use redis_module::raw;
 
-use super::api::call;
+use super::api::{call, pointer, status};
 use super::arguments::Str;
 use super::context::Ctx;
 use super::datatype;
@@ -59,15 +60,17 @@ impl<'c> Key<'c> {
         // SAFETY: context and name are valid; the handle is closed when `self` is dropped, and
         // a handle that is null (nothing to read there) is not used.
         unsafe {
-            let handle = call!(RedisModule_OpenKey, ctx.as_ptr(), name.as_ptr(), mode);
+            let opened = pointer!(RedisModule_OpenKey, ctx.as_ptr(), name.as_ptr(), mode);
+            let handle = opened.map_or(null_mut(), NonNull::as_ptr);
             let mut key = Key { handle, value: None, name };
-            if handle.is_null() {
+            if opened.is_none() {
                 return Ok(key);
             }
-            if datatype::is_lock(call!(RedisModule_ModuleTypeGetType, handle)) {
+            if datatype::is_lock(pointer!(RedisModule_ModuleTypeGetType, handle)) {
                 // A value of our type is a `Value` (`create`, `datatype.rs`). It lives while the
                 // key has it, and only this handle takes it away.
-                key.value = call!(RedisModule_ModuleTypeGetValue, handle).cast::<Value>().as_ref();
+                let value = pointer!(RedisModule_ModuleTypeGetValue, handle);
+                key.value = value.map(|value| value.cast::<Value>().as_ref());
                 return Ok(key);
             }
             match call!(RedisModule_KeyType, handle) {
@@ -127,7 +130,8 @@ impl<'c> Key<'c> {
         // SAFETY: the key is open for writing and the server owns the value from here on; it
         // gives it back to `free` and to nothing else.
         let value = unsafe {
-            call!(RedisModule_ModuleTypeSetValue, self.handle, datatype::redis_type(), value.cast());
+            status!(RedisModule_ModuleTypeSetValue, self.handle, datatype::redis_type(), value.cast())
+                .expected();
             &*value
         };
         value.move_to(self.db(), self.name.bytes());
@@ -140,7 +144,7 @@ impl<'c> Key<'c> {
     pub fn delete(&mut self) {
         self.value = None;
         // SAFETY: the key is open for writing.
-        unsafe { call!(RedisModule_DeleteKey, self.handle) };
+        unsafe { status!(RedisModule_DeleteKey, self.handle) }.expected();
     }
 
     /// Removes the expiry that somebody gave the key; true where there was one.
@@ -154,7 +158,7 @@ impl<'c> Key<'c> {
             if call!(RedisModule_GetExpire, self.handle) == NO_EXPIRE {
                 return false;
             }
-            call!(RedisModule_SetExpire, self.handle, NO_EXPIRE);
+            status!(RedisModule_SetExpire, self.handle, NO_EXPIRE).expected();
         }
         true
     }
@@ -165,7 +169,7 @@ impl Key<'_> {
     #[inline]
     pub fn close(&mut self) {
         self.value = None;
-        let handle = std::mem::replace(&mut self.handle, std::ptr::null_mut());
+        let handle = std::mem::replace(&mut self.handle, null_mut());
         if !handle.is_null() {
             // SAFETY: opened once, closed once.
             unsafe { call!(RedisModule_CloseKey, handle) };

@@ -4,6 +4,7 @@ use std::os::raw::c_int;
 
 use redis_module::raw;
 
+use super::api::call;
 use super::context::Ctx;
 use super::{api, command_info, config, datatype, events, info};
 use crate::{configuration, server, COMMANDS, NAME, VERSION};
@@ -51,6 +52,14 @@ fn load(ctx: &Ctx, arguments: c_int) -> Result<(), &'static str> {
     }
     set_options(ctx);
     server::start(ctx)?;
+    let registered = register_all(ctx, arguments);
+    if registered.is_err() {
+        server::stop();
+    }
+    registered
+}
+
+fn register_all(ctx: &Ctx, arguments: c_int) -> Result<(), &'static str> {
     require(datatype::create(ctx), "data type redislock")?;
     command_info::add_category(ctx);
     for register in COMMANDS {
@@ -82,5 +91,5 @@ fn set_options(ctx: &Ctx) {
     let options =
         raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS | raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED;
     // SAFETY: the context of the load.
-    unsafe { api::call!(RedisModule_SetModuleOptions, ctx.as_ptr(), options as c_int) };
+    unsafe { call!(RedisModule_SetModuleOptions, ctx.as_ptr(), options as c_int) };
 }

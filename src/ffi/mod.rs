@@ -20,6 +20,7 @@ pub mod info;
 pub mod key;
 pub mod load;
 pub mod main_thread;
+pub mod permission;
 pub mod replicate;
 pub mod value;
 pub mod wakeup;

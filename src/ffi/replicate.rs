@@ -7,7 +7,7 @@ use redis_lock_core::time::{ms_since, ms_until, Micros};
 use redis_lock_core::{Bytes, Hold};
 use redis_module::raw;
 
-use super::api::call;
+use super::api::status;
 use super::arguments::{OwnedStr, Str};
 use super::context::Ctx;
 
@@ -23,7 +23,7 @@ pub fn plain_hold(ctx: &Ctx, key: Str, owner: Str, ttl: Str, token: u64) {
     let token = decimal(token, &mut text);
     // SAFETY: three strings, then pointer and length of the token, as the format says.
     unsafe {
-        call!(
+        status!(
             RedisModule_Replicate,
             ctx.as_ptr(),
             c"LOCK._HOLD".as_ptr(),
@@ -33,8 +33,9 @@ pub fn plain_hold(ctx: &Ctx, key: Str, owner: Str, ttl: Str, token: u64) {
             ttl.as_ptr(),
             token.as_ptr().cast::<c_char>(),
             token.len(),
-        );
+        )
     }
+    .expected();
 }
 
 /// The number in decimal digits, at the end of `text`.
@@ -57,7 +58,7 @@ pub fn hold(ctx: &Ctx, key: Str, hold: &Hold, gone: &[Gone], now: Micros) {
     // SAFETY: as the format says: a string, owner as pointer and length, two numbers, three words
     // with a number or META as pointer and length, and a list of strings with its length.
     unsafe {
-        call!(
+        status!(
             RedisModule_Replicate,
             ctx.as_ptr(),
             c"LOCK._HOLD".as_ptr(),
@@ -76,8 +77,9 @@ pub fn hold(ctx: &Ctx, key: Str, hold: &Hold, gone: &[Gone], now: Micros) {
             meta.len(),
             gone.as_ptr(),
             gone.len(),
-        );
+        )
     }
+    .expected();
 }
 
 /// Holds that went.
@@ -85,7 +87,7 @@ pub fn drops(ctx: &Ctx, key: Str, gone: &[Gone]) {
     let gone = Words::new(gone);
     // SAFETY: a string, and a list of strings with its length.
     unsafe {
-        call!(
+        status!(
             RedisModule_Replicate,
             ctx.as_ptr(),
             c"LOCK._DROP".as_ptr(),
@@ -93,8 +95,9 @@ pub fn drops(ctx: &Ctx, key: Str, gone: &[Gone]) {
             key.as_ptr(),
             gone.as_ptr(),
             gone.len(),
-        );
+        )
     }
+    .expected();
 }
 
 /// The last token by itself. A replica tells its own AOF alone: what replicas of it hear comes
@@ -103,8 +106,9 @@ pub fn last(ctx: &Ctx, token: u64, aof_only: bool) {
     let format = if aof_only { c"Rl" } else { c"l" };
     // SAFETY: a number, as the format says.
     unsafe {
-        call!(RedisModule_Replicate, ctx.as_ptr(), c"LOCK._LAST".as_ptr(), format.as_ptr(), token as i64)
-    };
+        status!(RedisModule_Replicate, ctx.as_ptr(), c"LOCK._LAST".as_ptr(), format.as_ptr(), token as i64)
+    }
+    .expected();
 }
 
 /// `EXPIRED owner RELEASED owner …` as the server's strings.

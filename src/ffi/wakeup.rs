@@ -11,7 +11,7 @@ use std::os::raw::{c_int, c_void};
 use redis_lock_core::time::Micros;
 use redis_module::raw;
 
-use super::api::call;
+use super::api::status;
 
 /// The timer, and what it is set to.
 pub struct WakeUp {
@@ -32,8 +32,8 @@ impl WakeUp {
     pub fn join_event_loop(&'static self) -> bool {
         let this: *const WakeUp = self;
         // SAFETY: `self` lives for ever, and is handed back to `ring` alone.
-        let result = unsafe {
-            call!(
+        let added = unsafe {
+            status!(
                 RedisModule_EventLoopAdd,
                 self.fd,
                 raw::REDISMODULE_EVENTLOOP_READABLE as c_int,
@@ -41,7 +41,17 @@ impl WakeUp {
                 this.cast_mut().cast::<c_void>(),
             )
         };
-        result == raw::REDISMODULE_OK as c_int
+        added.done()
+    }
+
+    /// Takes it out again, where the module is not loaded after all.
+    pub fn leave_event_loop(&self) {
+        // SAFETY: takes no pointers; nothing is armed or rings from here on.
+        unsafe {
+            status!(RedisModule_EventLoopDel, self.fd, raw::REDISMODULE_EVENTLOOP_READABLE as c_int)
+                .expected();
+            libc::close(self.fd);
+        }
     }
 
     /// Makes sure that the loop wakes at `deadline` or before. One that is set for an earlier

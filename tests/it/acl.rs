@@ -18,7 +18,8 @@ const WRITERS: [&str; 9] = [
     "LOCK.MRELEASE 2 KEY lock:0 a",
 ];
 
-const EFFECTS: [&str; 3] = ["LOCK._HOLD KEY a 1000 1", "LOCK._DROP KEY EXPIRED a", "LOCK._LAST 1"];
+const EFFECTS: [&str; 4] =
+    ["LOCK._HOLD KEY a 1000 1", "LOCK._DROP KEY EXPIRED a", "LOCK._LAST 1", "LOCK._PROBE KEY"];
 
 /// Makes a user with these rules; it always may use every channel and has no password.
 fn user(client: &mut Client, name: &str, rules: &str) {
@@ -84,7 +85,7 @@ fn commands_can_be_given_one_by_one() {
         let given = line.starts_with("LOCK.ACQUIRE") || line.starts_with("LOCK.RELEASE");
         assert_eq!(may(&mut client, "worker", line, "k"), given, "{line}");
     }
-    user(&mut client, "operator", "~* +@all -lock._hold -lock._drop -lock._last");
+    user(&mut client, "operator", "~* +@all -lock._hold -lock._drop -lock._last -lock._probe");
     for line in EFFECTS {
         assert!(!may(&mut client, "operator", line, "k"), "{line}");
     }

@@ -3,19 +3,23 @@
 use crate::events::Ears;
 use crate::keyspace::{assert_counted, counts, crowd, say_all, CROWD};
 use crate::support::{holds, Say};
-use redis_lock_harness::{eventually, Client, Reply, Server};
+use redis_lock_harness::{eventually, Builder, Client, Reply, Server};
 use std::time::Duration;
 
 const BOUND: Duration = Duration::from_secs(30);
 const GONE: i64 = CROWD as i64;
 
-fn node() -> Server {
-    Server::builder().config("cluster-enabled", "yes").config("cluster-node-timeout", "5000").start()
+fn node() -> Builder {
+    Server::builder().config("cluster-enabled", "yes").config("cluster-node-timeout", "5000")
 }
 
 /// A node that serves all slots.
 pub fn whole_cluster() -> Server {
-    let server = node();
+    serve_all(node())
+}
+
+fn serve_all(node: Builder) -> Server {
+    let server = node.start();
     let mut client = server.connect();
     say_all(&mut client, &["CLUSTER ADDSLOTSRANGE 0 16383"]);
     eventually(BOUND, || client.say("CLUSTER INFO").text().contains("cluster_state:ok"));
@@ -95,7 +99,10 @@ fn a_slot_that_is_served_no_more_still_ends_its_locks() {
 
 /// Two nodes that know each other; the first serves all slots.
 pub fn two_nodes() -> (Server, Server) {
-    let (first, second) = (whole_cluster(), node());
+    introduce(whole_cluster(), node().start())
+}
+
+fn introduce(first: Server, second: Server) -> (Server, Server) {
     let (mut one, mut two) = (first.connect(), second.connect());
     // A node without slots must not claim the epoch of the one with all.
     say_all(&mut two, &["CLUSTER SET-CONFIG-EPOCH 2"]);
@@ -111,14 +118,87 @@ pub fn two_nodes() -> (Server, Server) {
     (first, second)
 }
 
+/// The key's slot is on its way from one node to the other: its number, and theirs.
+fn begin_move(here: &mut Client, there: &mut Client, key: &str) -> (i64, (String, String)) {
+    let (slot, ids) = (slot(here, key), (node_id(here), node_id(there)));
+    say_all(there, &[&format!("CLUSTER SETSLOT {slot} IMPORTING {}", ids.0)]);
+    say_all(here, &[&format!("CLUSTER SETSLOT {slot} MIGRATING {}", ids.1)]);
+    (slot, ids)
+}
+
+/// Two nodes; the first grants tokens that the second would take from no client: its clock is ahead.
+fn one_ahead() -> (Server, Server) {
+    let nodes = introduce(serve_all(node().movable_clocks()), node().start());
+    nodes.0.step_monotonic(100_000);
+    nodes
+}
+
+/// What a node must not take from a client, it must take with a slot: there it would be lost.
+#[test]
+fn a_slot_moves_from_a_node_whose_clock_is_ahead() {
+    let (from, to) = one_ahead();
+    let (mut here, mut there) = (from.connect(), to.connect());
+    let token = here.take("k", "a", "");
+    let (slot, ids) = begin_move(&mut here, &mut there, "k");
+    say_all(&mut here, &[&format!("MIGRATE 127.0.0.1 {} k 0 10000", to.port())]);
+    for node in [&mut there, &mut here] {
+        say_all(node, &[&format!("CLUSTER SETSLOT {slot} NODE {}", ids.1)]);
+    }
+    assert_eq!(there.say(&format!("LOCK.CHECK k {token}")), Reply::Int(1));
+    say_all(&mut there, &["LOCK.RELEASE k a"]);
+    assert!(there.take("k", "b", "") > token, "later tokens are greater");
+    // The slot is its own now: the bound counts again.
+    say_all(&mut there, &["DEL k"]);
+    let later = further_ahead(&from, &mut here);
+    let refused = there.run(["RESTORE", "k", "0"].map(str::as_bytes).into_iter().chain([later.as_slice()]));
+    assert!(refused.is_error(), "{refused:?}");
+}
+
+/// The payload of a lock whose token is still further ahead.
+fn further_ahead(server: &Server, client: &mut Client) -> Vec<u8> {
+    server.step_monotonic(200_000);
+    client.take("other", "a", "");
+    client.run(["DUMP", "other"]).bytes().to_vec()
+}
+
+/// Redis 8.4 and later move slots by themselves, and go on where the target refuses a key.
+#[test]
+fn atomic_slot_migration_from_a_node_whose_clock_is_ahead() {
+    let (from, to) = one_ahead();
+    let (mut here, mut there) = (from.connect(), to.connect());
+    let asked = there.say("CLUSTER MIGRATION STATUS ALL");
+    if asked.is_error() {
+        // Not before Redis 8.4, and not in Valkey.
+        assert!(asked.text().starts_with("ERR unknown subcommand"), "{asked:?}");
+        return;
+    }
+    let keys: Vec<String> = (0..20).map(|index| format!("{{k}}{index}")).collect();
+    let held: Vec<_> = keys
+        .iter()
+        .map(|key| {
+            here.take(key, "a", "");
+            holds(&mut here, key)
+        })
+        .collect();
+    let slot = slot(&mut here, "k");
+    let begun = there.say(&format!("CLUSTER MIGRATION IMPORT {slot} {slot}"));
+    assert!(!begun.is_error(), "{begun:?}");
+    // Changes on the way come as effects.
+    eventually(BOUND, || {
+        let moved = here.say(&format!("LOCK.ACQUIRE {} a 600000", keys[0])).is_error();
+        moved && !there.say(&format!("LOCK.OWNER {}", keys[0])).is_error()
+    });
+    for (key, held) in keys.iter().zip(&held) {
+        assert_eq!(holds(&mut there, key), *held, "{key}");
+    }
+}
+
 #[test]
 fn a_slot_moves_with_its_locks() {
     let (from, to) = two_nodes();
     let (mut here, mut there) = (from.connect(), to.connect());
     let held = crowd(&mut here, "k");
-    let (slot, ids) = (slot(&mut here, "k"), (node_id(&mut here), node_id(&mut there)));
-    say_all(&mut there, &[&format!("CLUSTER SETSLOT {slot} IMPORTING {}", ids.0)]);
-    say_all(&mut here, &[&format!("CLUSTER SETSLOT {slot} MIGRATING {}", ids.1)]);
+    let (slot, ids) = begin_move(&mut here, &mut there, "k");
     let before = counts(&from);
     say_all(&mut here, &[&format!("MIGRATE 127.0.0.1 {} k 0 10000", to.port())]);
     assert_counted(&from, &before, &[("lock_held", -GONE), ("lock_removed", GONE)], "MIGRATE");

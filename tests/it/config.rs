@@ -133,11 +133,14 @@ fn loadex_takes_settings() {
     let path = module_path();
     let path = path.to_str().expect("paths of tests are UTF-8");
     let load = |client: &mut Client, settings: &str| client.say(&format!("MODULE LOADEX {path}{settings}"));
+    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("its files").count();
+    let before = descriptors();
     for wrong in [" CONFIG lock.max-ttl 0", " CONFIG lock.cooldown x", " CONFIG lock.deadlock-detection 2"] {
         let refused = load(&mut client, wrong);
         assert!(refused.is_error(), "{wrong}: {refused:?}");
         assert_eq!(client.say("PING"), Reply::Simple("PONG".into()), "{wrong}");
         assert!(settings(&mut client).is_empty(), "{wrong}");
+        assert_eq!(descriptors(), before, "a module that was not loaded keeps nothing open: {wrong}");
     }
     let loaded = load(&mut client, " CONFIG lock.max-ttl 5000 CONFIG lock.deadlock-detection no");
     assert_eq!(loaded, Reply::ok());

@@ -125,7 +125,7 @@ fn the_commands_of_the_module_are_these() {
     let mut found = texts(&server.connect().say("COMMAND LIST FILTERBY MODULE lock"));
     found.sort();
     let mut expected: Vec<&str> = COMMANDS.iter().map(|command| command.name).collect();
-    expected.extend(["lock._hold", "lock._drop", "lock._last"]);
+    expected.extend(["lock._hold", "lock._drop", "lock._last", "lock._probe"]);
     expected.sort();
     assert_eq!(found, expected);
 }
@@ -143,7 +143,7 @@ fn flags_and_arity_are_as_documented() {
         flags.sort();
         assert_eq!(flags, command.flags, "{}", command.name);
     }
-    for name in ["lock._hold", "lock._drop", "lock._last"] {
+    for name in ["lock._hold", "lock._drop", "lock._last", "lock._probe"] {
         let flags = texts(&info(&mut client, name)[2]);
         assert!(flags.contains(&"admin".into()) && flags.contains(&"write".into()), "{name}: {flags:?}");
     }

@@ -55,6 +55,9 @@ pub enum Error {
     /// The holder of this token has been overtaken.
     #[error("FENCED token {0} is not held")]
     Fenced(u64),
+    /// The user was allowed to ask, and is not any more.
+    #[error("NOPERM this user may no longer run 'lock.acquire' on this key")]
+    NoPermission,
     /// Only a master decides about locks.
     #[error("READONLY You can't write against a read only replica.")]
     ReadOnly,

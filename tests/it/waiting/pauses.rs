@@ -273,3 +273,35 @@ fn while_the_disk_fails_waiters_stay() {
     granted(&mut waits);
     assert_eq!(holders(&mut client, "k"), ["b"]);
 }
+
+/// The module asks the server by a command of its own: no client's commands are counted or shown, and no
+/// name that an operator took away is missed.
+#[test]
+fn asking_whether_the_server_takes_writes_is_not_seen_and_not_stopped() {
+    let server = Server::builder().config("rename-command", "RENAMENX \"\"").start();
+    let mut client = server.connect();
+    let mut monitor = server.connect();
+    assert_eq!(monitor.say("MONITOR"), Reply::ok());
+    let mut holder = server.connect();
+    holder.take("k", "a", "SESSION");
+    let mut next = waiter(&server, "k", "b", "");
+    // A session's end needs no client that writes: only what follows it does.
+    say_all(&mut client, &["CONFIG SET min-replicas-to-write 1"]);
+    drop(holder);
+    eventually(BOUND, || holders(&mut client, "k").is_empty());
+    assert_quiet(&server, 1);
+    say_all(&mut client, &["CONFIG SET min-replicas-to-write 0"]);
+    granted(&mut next);
+    let stats = client.say("INFO commandstats").text().to_string();
+    let failed = |line: &&str| !line.contains("failed_calls=0") && line.starts_with("cmdstat_");
+    let failed: Vec<&str> = stats.lines().filter(failed).collect();
+    assert!(failed.is_empty(), "{failed:?}");
+    client.say("ECHO end");
+    loop {
+        let line = monitor.read().text().to_lowercase();
+        assert!(!line.contains("_probe") && !line.contains("unblock"), "{line}");
+        if line.contains("echo") {
+            break;
+        }
+    }
+}
