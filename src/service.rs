@@ -10,6 +10,7 @@ use crate::ffi::arguments::OwnedStr;
 use crate::ffi::context::Ctx;
 use crate::state::state;
 use crate::subject::{settle_all, Subject, Told};
+use crate::turn;
 use crate::waiting::{count_wait, time_out, Handover, Outcome, Waiting};
 
 /// A request in line, and the client behind it.
@@ -30,7 +31,7 @@ fn tidy_line(subject: &mut Subject) {
     leave_late(subject);
     let purged = subject.purge();
     if purged || subject.line().is_some_and(|line| state().wants_service(line)) {
-        serve(subject);
+        serve(subject, subject.now());
     }
 }
 
@@ -41,17 +42,21 @@ pub fn leave_late(subject: &Subject) {
     }
 }
 
-/// Gives the lock to all whose turn it is: from the front up to the first that does not fit. Nothing
-/// in it may be past its deadline.
+/// Gives the lock to all whose turn it is: from the front up to the first that does not fit, or until what
+/// began then has had its time. Then it goes on at the end of the turn, or with the next command on the key.
 #[cold]
-pub fn serve(subject: &mut Subject) {
+pub fn serve(subject: &mut Subject, began: Micros) {
     let Some(line) = subject.line() else { return };
-    if state().check_cooldown(subject.now()).is_err() {
-        return state().put_off(line);
+    let state = state();
+    if state.check_cooldown(subject.now()).is_err() {
+        return state.put_off(line);
     }
     while let Some(waiters) = admit(subject, line) {
         let waiters = send_away_forbidden(subject, waiters);
         hand_over(subject, waiters);
+        if turn::is_over(began, state.now()) {
+            return state.lines().borrow_mut().keep_unserved(line);
+        }
     }
 }
 
@@ -67,7 +72,7 @@ fn send_away_forbidden(subject: &Subject, waiters: Vec<InLine>) -> Vec<InLine> {
 }
 
 fn admit(subject: &Subject, line: LineId) -> Option<Vec<InLine>> {
-    state().lines().borrow_mut().admit(line, subject.lock())
+    state().lines().borrow_mut().admit(line, subject.lock(), subject.now())
 }
 
 /// Grants the lock to one owner, to whom all of these requests belong, in line order: the first makes
@@ -75,6 +80,7 @@ fn admit(subject: &Subject, line: LineId) -> Option<Vec<InLine>> {
 fn hand_over(subject: &mut Subject, waiters: Vec<InLine>) {
     let now = subject.now();
     let Some(owner) = waiters.first().map(|waiter| waiter.owner.clone()) else { return };
+    subject.purge_owner(owner.as_slice());
     let held_before = subject.hold(owner.as_slice()).is_some();
     let results: Vec<Result<(), Error>> = waiters.iter().map(|waiter| grant_one(subject, waiter)).collect();
     let token = subject.hold(owner.as_slice()).map_or(0, |hold| hold.token);
@@ -98,7 +104,7 @@ fn hand_over(subject: &mut Subject, waiters: Vec<InLine>) {
 
 fn grant_one(subject: &mut Subject, waiter: &InLine) -> Result<(), Error> {
     let (state, now) = (state(), subject.now());
-    let token = match standing(subject.lock(), false, waiter.owner.as_slice(), waiter.limit) {
+    let token = match standing(subject.lock(), false, waiter.owner.as_slice(), waiter.limit, now) {
         Standing::Own(token) => token.max(waiter.fence.unwrap_or(0)),
         Standing::OtherLimit => return Err(Error::OtherLimit),
         // Held: cannot be, of one whose turn it is, but where no token is left.
@@ -110,11 +116,12 @@ fn grant_one(subject: &mut Subject, waiter: &InLine) -> Result<(), Error> {
 }
 
 /// Opens a key outside a LOCK command and changes it; then its line is served, if the server would
-/// take a write of this key now. False where another type lies there.
+/// take a write of this key now, as long as what `began` then has time. False where another type lies there.
 pub fn change_outside_command(
     ctx: &Ctx,
     (db, name): (i32, &Bytes),
     now: Micros,
+    began: Micros,
     change: impl FnOnce(&mut Subject),
 ) -> bool {
     let name = OwnedStr::new(name.as_slice());
@@ -128,8 +135,7 @@ pub fn change_outside_command(
     leave_late(&subject);
     change(&mut subject);
     match subject.line() {
-        // What is past its deadline and still there is reclaimed next, and then the line served.
-        Some(_) if may_serve && !subject.is_due() => serve(&mut subject),
+        Some(_) if may_serve => serve(&mut subject, began),
         Some(line) => state().put_off(line),
         None => {}
     }

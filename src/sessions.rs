@@ -104,7 +104,7 @@ pub fn end_closed(ctx: &Ctx, began: Micros) -> bool {
                 return false;
             }
             let (db, name) = value.get().home();
-            service::change_outside_command(ctx, (db, &name), now, |subject| {
+            service::change_outside_command(ctx, (db, &name), now, began, |subject| {
                 subject.purge();
                 subject.close_session(owner.as_slice(), client);
             });

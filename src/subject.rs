@@ -14,6 +14,9 @@ use crate::ffi::replicate::{self, Gone};
 use crate::sessions;
 use crate::state::{state, Counter, Totals};
 
+/// So many holds of one lock are taken out at a time: what a crowd leaves behind does not make clients wait.
+const HOLDS: usize = 128;
+
 /// What is told to subscribers, one for each hold that changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Event {
@@ -157,25 +160,20 @@ impl<'c> Subject<'c> {
         self.line
     }
 
-    /// Takes out what is past its deadline: before anything else, so that nothing is decided by
-    /// a hold that is gone; whether there was any. A server that only follows drops nothing by time.
+    /// Takes out what is past its deadline, so that it is told of before what is decided next; whether there
+    /// was any. A crowd is left in part to the end of the turn, where it goes on: nothing is decided by a
+    /// hold that is gone. A server that only follows drops nothing by time.
     #[inline]
     pub fn purge(&mut self) -> bool {
-        let mut any = false;
-        while self.purge_one() {
-            any = true;
+        (0..HOLDS).take_while(|_| self.purge_one()).count() > 0
+    }
+
+    /// Takes out this owner's hold, if it is past its deadline.
+    #[inline]
+    pub fn purge_owner(&mut self, owner: &[u8]) {
+        if self.decided && self.hold(owner).is_some_and(|hold| !hold.is_live(self.now)) {
+            self.remove(owner, End::Expired);
         }
-        any
-    }
-
-    /// Takes out at most so many of what is past its deadline; whether there was any.
-    pub fn purge_some(&mut self, most: usize) -> bool {
-        (0..most).take_while(|_| self.purge_one()).count() > 0
-    }
-
-    /// Whether holds past their deadline are left.
-    pub fn is_due(&self) -> bool {
-        self.lock().and_then(Lock::earliest).is_some_and(|deadline| deadline <= self.now)
     }
 
     #[inline]

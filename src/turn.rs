@@ -16,9 +16,6 @@ use crate::waiting::{self, Outcome};
 /// So long at a time, in microseconds: clients wait meanwhile.
 const TURN: Micros = 1_000;
 
-/// So many holds of one lock at a time: what a crowd leaves behind does not make clients wait.
-const HOLDS: usize = 128;
-
 /// While the server pauses writes no event tells when it ends; so often it is asked, in
 /// microseconds.
 const PAUSE_POLL: Micros = 20_000;
@@ -118,7 +115,8 @@ fn take_back_undelivered(ctx: &Ctx, began: Micros) -> bool {
         let mut places = vec![handover.place.clone()];
         places.extend(state.chores.moves());
         for (db, name) in &places {
-            service::change_outside_command(ctx, (*db, name), now, |subject| handover.take_back(subject));
+            let take_back = |subject: &mut Subject| handover.take_back(subject);
+            service::change_outside_command(ctx, (*db, name), now, began, take_back);
         }
     }
     true
@@ -135,14 +133,14 @@ fn reclaim(ctx: &Ctx, began: Micros) -> bool {
         if is_over(began, now) {
             return false;
         }
-        reclaim_one(ctx, entry, now);
+        reclaim_one(ctx, entry, began, now);
     }
 }
 
-fn reclaim_one(ctx: &Ctx, entry: ValueRef, now: Micros) {
+fn reclaim_one(ctx: &Ctx, entry: ValueRef, began: Micros, now: Micros) {
     let (db, name) = entry.get().home();
     let mut reclaimed = false;
-    service::change_outside_command(ctx, (db, &name), now, |subject| reclaimed = subject.purge_some(HOLDS));
+    service::change_outside_command(ctx, (db, &name), now, began, |subject| reclaimed = subject.purge());
     if reclaimed {
         return;
     }
@@ -163,7 +161,10 @@ fn serve_lines(ctx: &Ctx, began: Micros) -> bool {
         if is_over(began, now) {
             return false;
         }
-        serve_one(ctx, line, now);
+        serve_one(ctx, line, began, now);
+        if is_over(began, state.now()) {
+            return false;
+        }
         if state.wants_service(line) {
             state.put_off(line);
         }
@@ -171,21 +172,25 @@ fn serve_lines(ctx: &Ctx, began: Micros) -> bool {
     true
 }
 
-fn serve_one(ctx: &Ctx, line: LineId, now: Micros) {
+fn serve_one(ctx: &Ctx, line: LineId, began: Micros, now: Micros) {
     let place = state().lines().borrow().place(line).map(|(db, name)| (db, name.clone()));
     let Some((db, name)) = place else { return };
     let purge = |subject: &mut Subject| {
         subject.purge();
     };
-    if !service::change_outside_command(ctx, (db, &name), now, purge) {
-        send_away(line);
+    if !service::change_outside_command(ctx, (db, &name), now, began, purge) {
+        send_away(line, began);
     }
 }
 
 /// Another type lies at the key: nobody gets a lock there.
-fn send_away(line: LineId) {
-    let waiters = state().lines().borrow_mut().leave_all(line);
-    for waiter in waiters {
+fn send_away(line: LineId, began: Micros) {
+    let state = state();
+    let next = || state.lines().borrow_mut().leave_first(line);
+    while let Some(waiter) = next() {
         waiter.client.conclude(Outcome::Failed(Error::WrongType), None);
+        if is_over(began, state.now()) {
+            return;
+        }
     }
 }

@@ -52,10 +52,10 @@ pub fn acquire<'c>(
 ) -> Result<Reply, Error> {
     check_before_keys(ctx, now, request.fence)?;
     with_subjects(ctx, keys, now, |subjects| {
-        prepare(subjects, now)?;
-        let standings = subjects
-            .iter()
-            .map(|subject| standing(subject.lock(), is_waited_for(subject), request.owner, request.limit));
+        prepare(subjects, request.owner, now)?;
+        let standings = subjects.iter().map(|subject| {
+            standing(subject.lock(), is_waited_for(subject), request.owner, request.limit, now)
+        });
         let clock = state().token_clock(now);
         let token =
             acquisition(standings).and_then(|decided| decided.token(state().tokens(), clock, request.fence));
@@ -93,7 +93,7 @@ fn is_waited_for(subject: &Subject) -> bool {
 pub fn extend<'c>(ctx: &'c Ctx, now: Micros, keys: Keys<'c>, request: &Extend) -> Result<Reply, Error> {
     check_before_keys(ctx, now, request.fence)?;
     with_subjects(ctx, keys, now, |subjects| {
-        prepare(subjects, now)?;
+        prepare(subjects, request.owner, now)?;
         let tokens = subjects.iter().map(|subject| subject.hold(request.owner).map(|hold| hold.token));
         let extended = extension(tokens, request.fence);
         if let Some(token) = extended {
@@ -119,11 +119,11 @@ pub fn release<'c>(ctx: &'c Ctx, keys: Keys<'c>, owner: &[u8], told: Told) -> Re
     with_subjects(ctx, keys, state().now(), |subjects| {
         let mut released = 0;
         for subject in subjects.iter_mut() {
-            service::tidy(subject);
+            bring_up(subject, owner);
             released += i64::from(subject.remove(owner, End::Released));
             if let Some(line) = subject.line() {
                 waiting::send_away_owner(line, owner);
-                service::serve(subject);
+                service::serve(subject, subject.now());
             }
         }
         settle_all(subjects, told);
@@ -144,8 +144,15 @@ fn check_before_keys(ctx: &Ctx, now: Micros, fence: Option<u64>) -> Result<(), E
 
 /// Checks what comes after the keys' types, and brings them up to the moment.
 #[inline]
-fn prepare(subjects: &mut [Subject], now: Micros) -> Result<(), Error> {
+fn prepare(subjects: &mut [Subject], owner: &[u8], now: Micros) -> Result<(), Error> {
     state().check_cooldown(now)?;
-    subjects.iter_mut().for_each(service::tidy);
+    subjects.iter_mut().for_each(|subject| bring_up(subject, owner));
     Ok(())
+}
+
+/// Brings a key up to the moment, for a command of this owner.
+#[inline]
+fn bring_up(subject: &mut Subject, owner: &[u8]) {
+    service::tidy(subject);
+    subject.purge_owner(owner);
 }

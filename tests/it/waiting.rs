@@ -7,6 +7,7 @@ use redis_lock_harness::{eventually, Client, Reply, Server};
 mod circles;
 mod copies;
 mod core_commands;
+mod crowds;
 mod delivery;
 mod kinds;
 mod leaving;

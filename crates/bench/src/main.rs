@@ -41,6 +41,9 @@
 //! them (`crowd.rs`), for every contestant in the same way. Wall time is from one hand-off to the
 //! next: two commands and two replies.
 //!
+//! **Drain**: a lock for which a crowd waits with SHARED is deleted. The server's CPU time for each of them,
+//! and what a client notices that has nothing to do with it.
+//!
 //! **Contention**: the same with 64 clients that hold for a while, against polling with
 //! `SET NX PX`. A wait counts from the first command that was sent for it.
 //!
@@ -56,6 +59,7 @@ mod contention;
 mod contest;
 mod cpus;
 mod crowd;
+mod drain;
 mod handoff;
 mod info;
 mod kinds;
@@ -75,12 +79,13 @@ use table::Table;
 
 type Measurement = fn(&Size) -> Vec<Table>;
 
-const MEASUREMENTS: [(&str, Measurement); 7] = [
+const MEASUREMENTS: [(&str, Measurement); 8] = [
     ("pairs", pairs::measure),
     ("kinds", kinds::measure),
     ("memory", memory::measure),
     ("million", million::measure),
     ("handoff", handoff::measure),
+    ("drain", drain::measure),
     ("contention", contention::measure),
     ("quorum", quorum::measure),
 ];
@@ -92,7 +97,7 @@ fn main() -> ExitCode {
     let known = |name: &&str| MEASUREMENTS.iter().any(|(measurement, _)| measurement == name);
     if !flags.iter().all(|flag| *flag == "--quick") || !names.iter().all(known) {
         eprintln!(
-            "usage: redis-lock-bench [--quick] [pairs] [kinds] [memory] [million] [handoff] [contention] [quorum]"
+            "usage: redis-lock-bench [--quick] [pairs] [kinds] [memory] [million] [handoff] [drain] [contention] [quorum]"
         );
         return ExitCode::from(2);
     }

@@ -20,6 +20,8 @@ pub struct Size {
     pub expiring: usize,
     /// Clients in a short line and in a long one.
     pub waiters: [usize; 2],
+    /// Clients in a crowd that is let in at once, in a small one and in larger ones.
+    pub crowds: [usize; 3],
     /// Hand-offs in a round.
     pub handoffs: usize,
     /// How long clients are left alone, for the server to shrink their buffers, and to see what they cost.
@@ -40,6 +42,7 @@ impl Size {
         beside: 40_000,
         expiring: 1_000,
         waiters: [300, 3_000],
+        crowds: [4_000, 8_000, 16_000],
         handoffs: 6_000,
         rest: Duration::from_secs(4),
         quorum_pairs: 5_000,
@@ -55,6 +58,7 @@ impl Size {
         beside: 2_000,
         expiring: 100,
         waiters: [20, 200],
+        crowds: [50, 100, 200],
         handoffs: 200,
         rest: Duration::from_millis(200),
         quorum_pairs: 200,

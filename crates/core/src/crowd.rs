@@ -28,9 +28,19 @@ impl Crowd {
         self.holds.get(self.owners.get(owner)?)
     }
 
-    /// Shared where there is no hold: then nothing limits.
-    pub fn smallest_limit(&self) -> Limit {
-        self.limits.keys().next().copied().unwrap_or(Limit::SHARED)
+    /// See [`crate::Lock::admits`]. Where the rule admits it beside all holds, it does so beside the live ones;
+    /// else those are counted, and no further than the smallest limit among them.
+    pub fn admits(&self, limit: Limit, now: Micros) -> bool {
+        let smallest = self.limits.keys().next().map_or(limit, |&smallest| smallest.min(limit));
+        if smallest.tolerates(self.len() + 1) {
+            return true;
+        }
+        let live = self.deadlines.range((now + 1, 0)..).filter_map(|(_, age)| self.holds.get(age));
+        let mut smallest = limit;
+        live.zip(2..).all(|(hold, holders)| {
+            smallest = smallest.min(hold.limit());
+            smallest.tolerates(holders)
+        })
     }
 
     /// In place of the same owner's hold, or as the youngest.

@@ -1,10 +1,10 @@
 //! One key's line: who waits for it, in order of arrival.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::plan::Grant;
 use crate::time::Micros;
-use crate::{Bytes, Limit};
+use crate::{Bytes, Limit, Lock};
 
 /// Rises with every request that joins any line: a smaller one is ahead.
 pub(crate) type Seq = u64;
@@ -60,6 +60,8 @@ pub(crate) struct Line<T> {
     pub crossing: BTreeSet<Seq>,
     /// Whether the lock may be another one than the line was last judged against.
     pub anew: bool,
+    /// Who waits here and held the lock when the line was judged anew: these are answered first.
+    holders: VecDeque<Bytes>,
 }
 
 impl<T> Line<T> {
@@ -72,7 +74,19 @@ impl<T> Line<T> {
             exclusive: BTreeSet::new(),
             crossing: BTreeSet::new(),
             anew: false,
+            holders: VecDeque::new(),
         }
+    }
+
+    /// Where another lock has come to the key, those who wait for it may hold it: they are answered at once,
+    /// wherever they stand. The next of them; the line is gone through once for all.
+    pub fn next_holder(&mut self, lock: Option<&Lock>, now: Micros) -> Option<Bytes> {
+        let holds = |owner: &Bytes| lock?.get(owner.as_slice()).filter(|hold| hold.is_live(now));
+        if std::mem::take(&mut self.anew) {
+            let owners = self.queue.values().map(|waiter| &waiter.owner);
+            self.holders = owners.filter(|owner| holds(owner).is_some()).cloned().collect();
+        }
+        std::iter::from_fn(|| self.holders.pop_front()).find(|owner| holds(owner).is_some())
     }
 
     pub fn is_empty(&self) -> bool {

@@ -118,11 +118,10 @@ impl<T> Lines<T> {
         self.take(ticket)
     }
 
-    /// Takes everybody out of a line, in order.
-    pub fn leave_all(&mut self, line: LineId) -> Vec<Waiter<T>> {
-        let seqs: Vec<Seq> =
-            self.lines.get(&line).map(|line| line.iter().map(|(seq, _)| seq).collect()).unwrap_or_default();
-        seqs.into_iter().filter_map(|seq| self.leave(Ticket { line, seq })).collect()
+    /// Takes the first out of a line.
+    pub fn leave_first(&mut self, line: LineId) -> Option<Waiter<T>> {
+        let (seq, _) = self.lines.get(&line)?.first()?;
+        self.leave(Ticket { line, seq })
     }
 
     /// Takes all requests of one owner out of a line, in order.
@@ -149,34 +148,29 @@ impl<T> Lines<T> {
     /// line: what is granted to one of them answers all. `None` where it is nobody's turn: the
     /// first in line does not fit, and nobody overtakes it.
     ///
-    /// Every hold counts: take out what is past its deadline before.
-    pub fn admit(&mut self, line: LineId, lock: Option<&Lock>) -> Option<Vec<Waiter<T>>> {
-        let own = self.lines.get(&line)?;
-        let owner = self.next_holder(own, lock).or_else(|| {
-            let (_, first) = own.first()?;
-            lock.is_none_or(|lock| lock.admits(first.limit)).then(|| first.owner.clone())
-        });
-        match owner {
-            Some(owner) => Some(self.leave_owner(line, owner.as_slice())),
-            None => {
-                if let Some(own) = self.lines.get_mut(&line) {
-                    own.anew = false;
-                }
-                self.unserved.remove(&line);
-                self.put_off.remove(&line);
-                None
+    /// A hold past its deadline does not count, but that of an owner who is admitted has to be taken out.
+    pub fn admit(&mut self, line: LineId, lock: Option<&Lock>, now: Micros) -> Option<Vec<Waiter<T>>> {
+        while let Some(owner) = self.lines.get_mut(&line)?.next_holder(lock, now) {
+            let waiters = self.leave_owner(line, owner.as_slice());
+            if !waiters.is_empty() {
+                return Some(waiters);
             }
         }
+        let (_, first) = self.lines.get(&line)?.first()?;
+        if lock.is_none_or(|lock| lock.admits(first.limit, now)) {
+            let owner = first.owner.clone();
+            return Some(self.leave_owner(line, owner.as_slice()));
+        }
+        self.unserved.remove(&line);
+        self.put_off.remove(&line);
+        None
     }
 
-    /// Where another lock has come to the key, one who waits for it may be one who holds it: that
-    /// one is answered at once, wherever it stands.
-    fn next_holder(&self, line: &Line<T>, lock: Option<&Lock>) -> Option<Bytes> {
-        let lock = lock.filter(|_| line.anew)?;
-        line.iter()
-            .map(|(_, waiter)| &waiter.owner)
-            .find(|owner| lock.get(owner.as_slice()).is_some())
-            .cloned()
+    /// A line was not served to the end.
+    pub fn keep_unserved(&mut self, line: LineId) {
+        if self.lines.contains_key(&line) {
+            self.unserved.insert(line);
+        }
     }
 
     /// Whether a line wants to be served before anything else happens to its key.

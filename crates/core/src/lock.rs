@@ -53,14 +53,14 @@ impl Lock {
         }
     }
 
-    /// The rule: may one more holder with this limit join? Every hold counts, so take out what is
-    /// past its deadline before.
+    /// The rule: may one more holder with this limit join? A hold past its deadline does not count, whether
+    /// it was taken out or is still there.
     #[inline]
-    pub fn admits(&self, limit: Limit) -> bool {
+    pub fn admits(&self, limit: Limit, now: Micros) -> bool {
         match &self.0 {
             Holds::None => true,
-            Holds::One(hold) => hold.limit().min(limit).tolerates(2),
-            Holds::Many(crowd) => crowd.smallest_limit().min(limit).tolerates(crowd.len() + 1),
+            Holds::One(hold) => hold.limit().min(limit).tolerates(2) || !hold.is_live(now),
+            Holds::Many(crowd) => crowd.admits(limit, now),
         }
     }
 

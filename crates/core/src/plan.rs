@@ -20,15 +20,15 @@ pub enum Standing {
 }
 
 /// How a request of this owner stands with a lock, for which somebody waits or not; `None` is a lock
-/// that does not exist. Every hold in it counts: take out what is past its deadline before
-/// ([`Lock::take_expired`]), and serve its line.
+/// that does not exist. A hold past its deadline does not count; this owner's has to be taken out before a
+/// grant. Serve the line before.
 #[inline]
-pub fn standing(lock: Option<&Lock>, waited_for: bool, owner: &[u8], limit: Limit) -> Standing {
-    match lock.and_then(|lock| lock.get(owner)) {
+pub fn standing(lock: Option<&Lock>, waited_for: bool, owner: &[u8], limit: Limit, now: Micros) -> Standing {
+    match lock.and_then(|lock| lock.get(owner)).filter(|hold| hold.is_live(now)) {
         Some(hold) if hold.limit() == limit => Standing::Own(hold.token),
         Some(_) => Standing::OtherLimit,
         None if waited_for => Standing::Held,
-        None if lock.is_none_or(|lock| lock.admits(limit)) => Standing::Free,
+        None if lock.is_none_or(|lock| lock.admits(limit, now)) => Standing::Free,
         None => Standing::Held,
     }
 }
@@ -117,7 +117,7 @@ impl Lock {
     #[inline]
     pub fn grant(&mut self, grant: &Grant) -> Granted {
         debug_assert!(
-            self.earliest().is_none_or(|deadline| grant.now < deadline),
+            self.get(grant.owner).is_none_or(|hold| hold.is_live(grant.now)),
             "an expired hold would live on"
         );
         if self.is_empty() {

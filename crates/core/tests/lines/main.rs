@@ -95,7 +95,7 @@ impl World {
         self.asked += 1;
         let held = self.locks[key].get(&[owner]).is_some();
         let waited_for = self.lines.find(0, &name(key)).is_some();
-        if held || (!waited_for && self.locks[key].admits(limit(n))) {
+        if held || (!waited_for && self.locks[key].admits(limit(n), self.now)) {
             self.grant(key, &[owner], limit(n));
             return Answer::Granted;
         }
@@ -116,7 +116,7 @@ impl World {
 
     fn serve(&mut self, key: usize) {
         let Some(line) = self.lines.find(0, &name(key)) else { return };
-        while let Some(waiters) = self.lines.admit(line, Some(&self.locks[key])) {
+        while let Some(waiters) = self.lines.admit(line, Some(&self.locks[key]), self.now) {
             for waiter in waiters {
                 if self.locks[key].get(waiter.owner.as_slice()).is_none() {
                     self.grant(key, waiter.owner.as_slice(), waiter.limit);

@@ -96,12 +96,31 @@ proptest! {
             }
             let limit = limit(wire);
             let would_fit = lock.holds().map(Hold::limit).chain([limit]).all(|l| l.tolerates(lock.len() + 1));
-            prop_assert_eq!(lock.admits(limit), would_fit);
+            prop_assert_eq!(lock.admits(limit, 0), would_fit);
             if would_fit {
                 lock.put(Hold::new(&number.to_le_bytes(), limit, 0, 1, number as u64 + 1));
             }
             prop_assert!(lock.holds().all(|hold| hold.limit().tolerates(lock.len())));
         }
+    }
+
+    /// A hold past its deadline counts no more, though nobody took it out.
+    #[test]
+    fn admits_as_if_what_has_expired_were_gone(
+        holds in prop::collection::vec((any_limit(), 1i64..20), 0..40),
+        asked in any_limit(),
+        now in 0i64..20_000,
+    ) {
+        let (mut all, mut live) = (Lock::default(), Lock::default());
+        for (number, (wire, ttl)) in holds.into_iter().enumerate() {
+            let hold = Hold::new(&number.to_le_bytes(), limit(wire), 0, ttl, number as u64 + 1);
+            if hold.is_live(now) {
+                live.put(hold.clone());
+            }
+            all.put(hold);
+        }
+        prop_assert_eq!(all.admits(limit(asked), now), live.admits(limit(asked), now));
+        prop_assert_eq!(live.admits(limit(asked), now), live.admits(limit(asked), 0));
     }
 
     #[test]
@@ -163,11 +182,11 @@ fn the_rule_in_a_table() {
         (&[Some(5), Some(5), SHARED], Some(3), false),
     ];
     for (holders, request, granted) in table {
-        assert_eq!(lock_of(holders).admits(limit(request)), granted, "{request:?} beside {holders:?}");
+        assert_eq!(lock_of(holders).admits(limit(request), 0), granted, "{request:?} beside {holders:?}");
         let expected = if granted { Standing::Free } else { Standing::Held };
-        assert_eq!(standing(Some(&lock_of(holders)), false, b"new", limit(request)), expected);
+        assert_eq!(standing(Some(&lock_of(holders)), false, b"new", limit(request), 0), expected);
     }
-    assert_eq!(standing(None, false, b"new", Limit::EXCLUSIVE), Standing::Free);
+    assert_eq!(standing(None, false, b"new", Limit::EXCLUSIVE, 0), Standing::Free);
 }
 
 #[test]
@@ -175,28 +194,28 @@ fn a_semaphore_has_exactly_as_many_holders_as_its_limit() {
     for n in [1, 2, 3, 10, 9_999, 10_000u64] {
         let mut lock = Lock::default();
         for holder in 0..n {
-            assert!(lock.admits(limit(Some(n))), "{holder} of {n}");
+            assert!(lock.admits(limit(Some(n)), 0), "{holder} of {n}");
             lock.put(Hold::new(&holder.to_le_bytes(), limit(Some(n)), 0, 1, 1));
         }
-        assert!(!lock.admits(limit(Some(n))), "more than {n}");
+        assert!(!lock.admits(limit(Some(n)), 0), "more than {n}");
         assert_eq!(lock.len() as u64, n);
-        assert!(!lock.admits(Limit::SHARED));
+        assert!(!lock.admits(Limit::SHARED, 0));
         lock.remove(&0u64.to_le_bytes());
-        assert!(lock.admits(Limit::SHARED) && lock.admits(limit(Some(n))));
-        assert!(n == 1 || !lock.admits(Limit::EXCLUSIVE));
+        assert!(lock.admits(Limit::SHARED, 0) && lock.admits(limit(Some(n)), 0));
+        assert!(n == 1 || !lock.admits(Limit::EXCLUSIVE, 0));
     }
 }
 
 #[test]
 fn a_limit_goes_with_the_last_hold_that_had_it() {
     let mut lock = lock_of(&[SHARED, Some(3), Some(3)]);
-    assert!(!lock.admits(Limit::SHARED));
+    assert!(!lock.admits(Limit::SHARED, 0));
     lock.remove(&1usize.to_le_bytes());
-    assert!(lock.admits(Limit::SHARED), "two holders, and the limit of 3 is still there");
+    assert!(lock.admits(Limit::SHARED, 0), "two holders, and the limit of 3 is still there");
     lock.put(Hold::new(b"another", Limit::SHARED, 0, 10, 9));
-    assert!(!lock.admits(Limit::SHARED));
+    assert!(!lock.admits(Limit::SHARED, 0));
     lock.remove(&2usize.to_le_bytes());
-    assert!(lock.admits(Limit::SHARED));
+    assert!(lock.admits(Limit::SHARED, 0));
 }
 
 #[test]
@@ -205,7 +224,7 @@ fn putting_a_hold_again_keeps_its_age_and_takes_its_new_limit() {
     lock.put(Hold::new(&1usize.to_le_bytes(), limit(Some(3)), 5, 20, 50));
     let tokens: Vec<u64> = lock.holds().map(|hold| hold.token).collect();
     assert_eq!(tokens, [1, 50, 3]);
-    assert!(!lock.admits(Limit::SHARED));
+    assert!(!lock.admits(Limit::SHARED, 0));
     assert!(lock.has_live_token(50, 0) && !lock.has_live_token(2, 0));
     assert_eq!((lock.earliest(), lock.latest()), (Some(10_000), Some(20_005)));
 }

@@ -4,7 +4,7 @@ use redis_lock_core::plan::{acquisition, extension, standing, Acquisition, Grant
 use redis_lock_core::time::after_ms;
 use redis_lock_core::{Error, Hold, Limit, Lock, Tokens};
 
-use crate::naive::{NaiveHold, NaiveServer, Outcome, Request};
+use crate::naive::{NaiveHold, NaiveLock, NaiveServer, Outcome, Request};
 
 pub const KEYS: usize = 3;
 /// The wall clock at the start, in microseconds since 1970.
@@ -143,7 +143,7 @@ impl World {
         }
         let standing = |&key: &usize| {
             let lock = Some(&self.locks[key]).filter(|lock| !lock.is_empty());
-            standing(lock, false, &request.owner, limit(request.limit))
+            standing(lock, false, &request.owner, limit(request.limit), self.now)
         };
         let token = match acquisition(request.keys.iter().map(standing)) {
             Ok(Acquisition::New) => self.tokens.next(self.clock(), request.fence).expect("below the end"),
@@ -255,8 +255,13 @@ impl World {
             assert_eq!((lock.len(), lock.is_empty()), (expected.0.len(), expected.0.is_empty()));
             assert_eq!(lock.earliest(), expected.0.iter().map(|hold| hold.deadline).min());
             assert_eq!(lock.latest(), expected.0.iter().map(|hold| hold.deadline).max());
+            let live = NaiveLock(expected.live(self.now));
             for wire in [None, Some(1), Some(2), Some(3), Some(4), Some(10_000)] {
-                assert_eq!(lock.admits(limit(wire)), expected.admits(wire), "{wire:?} beside {expected:?}");
+                assert_eq!(
+                    lock.admits(limit(wire), self.now),
+                    live.admits(wire),
+                    "{wire:?} beside {expected:?}"
+                );
             }
             self.compare_owners(lock, expected.0.as_slice());
             self.compare_tokens(lock, expected.live(self.now));
@@ -266,12 +271,18 @@ impl World {
     fn compare_owners(&self, lock: &Lock, expected: &[NaiveHold]) {
         for hold in expected {
             assert_eq!(lock.get(&hold.owner).map(naive).as_ref(), Some(hold));
+            if hold.deadline <= self.now {
+                continue;
+            }
             assert_eq!(
-                standing(Some(lock), false, &hold.owner, limit(hold.limit)),
+                standing(Some(lock), false, &hold.owner, limit(hold.limit), self.now),
                 Standing::Own(hold.token)
             );
             let other = if hold.limit == Some(7) { None } else { Some(7) };
-            assert_eq!(standing(Some(lock), false, &hold.owner, limit(other)), Standing::OtherLimit);
+            assert_eq!(
+                standing(Some(lock), false, &hold.owner, limit(other), self.now),
+                Standing::OtherLimit
+            );
         }
         assert!(lock.get(b"nobody").is_none());
     }

@@ -105,7 +105,8 @@ fn acquire(
         tokens.check_fence(clock, fence)?;
     }
     let owner = &owner(attempt);
-    let decided = acquisition([standing(Some(&*lock).filter(|lock| !lock.is_empty()), false, owner, limit)])?;
+    let decided =
+        acquisition([standing(Some(&*lock).filter(|lock| !lock.is_empty()), false, owner, limit, NOW)])?;
     let Some(token) = decided.token(*tokens, clock, fence)? else {
         return Ok(Answer::Held);
     };

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Runs all tests that use a server on every server of scripts/servers.sh, one after the other, and says in the
+# end how each of them did. The tests are built once. What failed is shown whole, in the log that is named.
+#
+#   scripts/matrix.sh [NAME ...]       all of them, or those that are named
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+logs=${CARGO_TARGET_DIR:-target}/matrix
+mkdir -p "$logs"
+
+missing=
+servers=$(scripts/servers.sh "$@") || missing=yes
+
+# The paths of the test programs, as cargo tells them.
+programs=$(cargo test --release --no-run --message-format=json --quiet \
+    --package redis-lock --package redis-lock-quorum --package redis-lock-harness |
+    python3 -c '
+import json, sys
+for line in sys.stdin:
+    message = json.loads(line)
+    if message.get("profile", {}).get("test") and message.get("executable"):
+        print(message["executable"], message["manifest_path"].rsplit("/", 1)[0])
+')
+
+# sum WORD LOG: how many tests ended so.
+sum() {
+    grep -o "[0-9]* $1;" "$2" | awk '{ total += $1 } END { print total + 0 }'
+}
+
+failed=0
+report=$(printf '%-12s %-10s %7s %7s' server version passed failed)
+while read -r name server; do
+    [ -n "$name" ] || continue
+    log=$logs/$name.log
+    : >"$log"
+    version=$("$server" --version | sed -n 's/.* v=\([0-9.]*\).*/\1/p')
+    ended=0
+    while read -r program folder; do
+        (cd "$folder" && REDIS_SERVER=$server "$program" >>"$log" 2>&1 </dev/null) || ended=1
+    done <<<"$programs"
+    count=$(sum failed "$log")
+    # A program that ended without a result counts as a failed test.
+    [ "$ended" -eq 0 ] || [ "$count" -gt 0 ] || count=1
+    failed=$((failed + count))
+    report+=$(printf '\n%-12s %-10s %7s %7s' "$name" "$version" "$(sum passed "$log")" "$count")
+    [ "$count" -eq 0 ] || { grep -E ' \.\.\. FAILED$|panicked at' -A 3 "$log" || tail -n 20 "$log"; echo "(all of it: $log)"; }
+done <<<"$servers"
+
+printf '%s\n' "$report"
+[ -z "$missing" ] && [ "$failed" -eq 0 ]
