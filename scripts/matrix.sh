@@ -6,8 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-logs=${CARGO_TARGET_DIR:-target}/matrix
-mkdir -p "$logs"
+mkdir -p "${CARGO_TARGET_DIR:-target}/matrix"
+logs=$(cd "${CARGO_TARGET_DIR:-target}/matrix" && pwd)
 
 missing=
 servers=$(scripts/servers.sh "$@") || missing=yes

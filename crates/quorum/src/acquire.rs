@@ -13,6 +13,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Who waits for a lock for less than this waits for a node's answer so long all the same.
+const LEAST_PATIENCE: Duration = Duration::from_millis(50);
 /// Longest META text, in bytes.
 const MAX_META: usize = 512;
 
@@ -117,7 +119,12 @@ impl Acquire {
         let begun = Moment::now();
         let mut retries = 0;
         loop {
-            let error = match Attempt::run(&self.quorum, &terms, ttl).await {
+            // Who asks once, without waiting, waits for the answer as long as a node may take.
+            let patience = match self.wait {
+                None | Some(Duration::ZERO) => Duration::MAX,
+                Some(wait) => wait.saturating_sub(Moment::now().since(begun)).max(LEAST_PATIENCE),
+            };
+            let error = match Attempt::run(&self.quorum, &terms, ttl, patience).await {
                 Err(error @ (Error::Held(_) | Error::NoQuorum(_) | Error::Late(_))) => error,
                 result => return result,
             };
@@ -133,6 +140,7 @@ impl Acquire {
                 match waiting::wait_in_line(&self.quorum, &terms, ttl, left).await {
                     waiting::Waited::Granted(lock) => return Ok(lock),
                     waiting::Waited::TimedOut => return Err(error),
+                    waiting::Waited::Refused(error) => return Err(error),
                     waiting::Waited::Failed => {}
                 }
             }

@@ -19,6 +19,8 @@ pub(crate) struct Attempt {
     flights: Flights<Purpose>,
     answers: Vec<NodeAnswer>,
     started: Moment,
+    /// The highest token that was completed with before it began.
+    floor: u64,
     ttl: Duration,
     validity: Duration,
     one_round: bool,
@@ -32,13 +34,19 @@ enum Purpose {
 }
 
 impl Attempt {
-    /// Asks the nodes for a lock, under a new owner, and gives back what that comes to.
+    /// Asks the nodes for a lock, under a new owner, and gives back what that comes to. No node is waited for
+    /// longer than `patience`.
     ///
     /// # Errors
     /// All but [`Error::Lost`].
-    pub async fn run(quorum: &Arc<Shared>, terms: &Arc<Terms>, ttl: Duration) -> Result<Lock, Error> {
+    pub async fn run(
+        quorum: &Arc<Shared>,
+        terms: &Arc<Terms>,
+        ttl: Duration,
+        patience: Duration,
+    ) -> Result<Lock, Error> {
         quorum.check_nodes()?;
-        let mut attempt = Attempt::start(quorum, terms, ttl)?;
+        let mut attempt = Attempt::start(quorum, terms, ttl, patience)?;
         let mut late = false;
         while attempt.agreement.outcome() == Outcome::Open && !late {
             match attempt.flights.next().await {
@@ -50,16 +58,23 @@ impl Attempt {
                 None => break,
             }
         }
-        if let Outcome::Agreed(token) = attempt.agreement.outcome() {
-            match attempt.take_lock(token) {
+        let highest = attempt.floor;
+        let mut too_low = None;
+        match attempt.agreement.outcome() {
+            Outcome::Agreed(token) if token <= highest => too_low = Some(token),
+            Outcome::Agreed(token) => match attempt.take_lock(token) {
                 Some(lock) => return Ok(lock),
                 None => late = true,
-            }
+            },
+            _ => {}
         }
         attempt.retreat().await;
         // Found out only by connecting.
         quorum.check_nodes()?;
         let failure = quorum.failure(terms, &attempt.answers(), Duration::ZERO);
+        if let Some(token) = too_low {
+            return Err(Error::CountersLost { token, highest, failure });
+        }
         Err(match attempt.agreement.is_held() {
             true => Error::Held(failure),
             false if late => Error::Late(failure),
@@ -67,7 +82,12 @@ impl Attempt {
         })
     }
 
-    fn start(quorum: &Arc<Shared>, terms: &Arc<Terms>, ttl: Duration) -> Result<Attempt, Error> {
+    fn start(
+        quorum: &Arc<Shared>,
+        terms: &Arc<Terms>,
+        ttl: Duration,
+        patience: Duration,
+    ) -> Result<Attempt, Error> {
         let owner = fresh_owner()
             .map_err(|error| Error::Config(format!("no random number for an owner: {error}")))?;
         let started = Moment::now();
@@ -75,12 +95,15 @@ impl Attempt {
         let nodes = quorum.nodes.len();
         let (agreement, messages) = Agreement::begin(nodes, terms.kind, proposal);
         let command = terms.acquire(&owner, ttl, Some(proposal), None);
+        let mut claim = Claim::new(quorum, terms, owner, ttl);
+        claim.limit = claim.limit.min(patience);
         let mut attempt = Attempt {
-            claim: Some(Claim::new(quorum, terms, owner, ttl)),
+            claim: Some(claim),
             agreement,
             flights: Flights::default(),
             answers: vec![NodeAnswer::Open; nodes],
             started,
+            floor: quorum.completed(),
             ttl,
             validity: ttl.saturating_sub(quorum.options.allowance(ttl)),
             one_round: true,

@@ -43,7 +43,7 @@ impl Claim {
     pub fn new(quorum: &Arc<Shared>, terms: &Arc<Terms>, owner: String, ttl: Duration) -> Claim {
         Claim {
             traces: vec![Trace::default(); quorum.nodes.len()],
-            limit: quorum.options.node_timeout(ttl),
+            limit: quorum.options.node_timeout(ttl, quorum.nodes.len()),
             quorum: Arc::clone(quorum),
             terms: Arc::clone(terms),
             owner,
@@ -132,6 +132,7 @@ impl Claim {
                 });
             }
             (None, Ok(_) | Err(NodeError::Unexpected(_))) => {}
+            (None, Err(error)) if error.is_demoted() => self.follow_up(node, None, true),
             (None, Err(NodeError::Refused(line))) if !is_temporary(line) => {}
             (None, Err(_)) => self.follow_up(node, None, true),
         }
@@ -173,6 +174,11 @@ async fn see_through(
                 tokio::time::sleep(limit).await;
             }
             Err(NodeError::Refused(line)) if is_temporary(&line) => tokio::time::sleep(NOT_READY).await,
+            // The next connection leads to the new master.
+            Err(error) if error.is_demoted() => {
+                broken = generation.unwrap_or(broken);
+                tokio::time::sleep(NOT_READY).await;
+            }
             Ok(_) | Err(NodeError::Refused(_) | NodeError::Unexpected(_)) => return,
             Err(_) => {
                 again = true;

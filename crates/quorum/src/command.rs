@@ -133,8 +133,16 @@ pub(crate) fn read_error(error: RedisError) -> Result<Reply, NodeError> {
         (Some("ERR"), Some("token is too far ahead")) => Ok(Reply::TooFarAhead),
         (Some(code), Some(detail)) => Err(NodeError::Refused(format!("{code} {detail}"))),
         (Some(code), None) => Err(NodeError::Refused(code.into())),
-        (None, _) => Err(NodeError::Broken(error.to_string())),
+        (None, _) => Err(NodeError::Broken(lower(&error.to_string()))),
     }
+}
+
+/// The system's texts and the library's, in one spelling: "Broken pipe (os error 32)" is "broken pipe".
+fn lower(text: &str) -> String {
+    let text = text.split(" (os error").next().unwrap_or(text);
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_lowercase());
+    first.into_iter().chain(letters).collect()
 }
 
 #[cfg(test)]

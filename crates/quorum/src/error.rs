@@ -20,6 +20,21 @@ pub enum Error {
     /// It was held, and is not any more, or not certainly: the validity is over, or others hold it.
     #[error("lost: {0}")]
     Lost(Failure),
+    /// Granted, under a token that is not above one that this client had before it asked: a majority of the nodes
+    /// has lost its token counters, and no token says any more who came later. What had been granted is released.
+    #[error(
+        "token {token} is not above {highest}, which was held before: a majority of the nodes has lost its \
+         token counters, so that tokens no longer tell who came later. Tell what compares tokens of the lower \
+         ones, and begin with a new client: {failure}"
+    )]
+    CountersLost {
+        /// The token that the nodes agreed on.
+        token: u64,
+        /// The highest token that an acquisition of this client was completed with.
+        highest: u64,
+        /// What the nodes answered.
+        failure: Failure,
+    },
     /// Something that trying again does not help against.
     #[error("{0}")]
     Config(String),
@@ -32,13 +47,14 @@ impl Error {
             Error::Held(failure) | Error::NoQuorum(failure) | Error::Late(failure) | Error::Lost(failure) => {
                 Some(failure)
             }
+            Error::CountersLost { failure, .. } => Some(failure),
             Error::Config(_) => None,
         }
     }
 
-    /// Whether nodes refuse it for good: see [`Failure::is_final`].
+    /// Whether nodes refuse it for good (see [`Failure::is_final`]), or have lost their token counters.
     pub fn is_final(&self) -> bool {
-        self.failure().is_some_and(Failure::is_final)
+        matches!(self, Error::CountersLost { .. }) || self.failure().is_some_and(Failure::is_final)
     }
 }
 
@@ -102,6 +118,9 @@ pub enum NodeAnswer {
     /// Nothing yet: the request failed before.
     #[error("had not answered")]
     Open,
+    /// Nothing: it was not asked, since the lock was over before.
+    #[error("was not asked: the lock was over before")]
+    NotAsked,
     /// It granted, under this token.
     #[error("granted it, token {0}")]
     Granted(u64),
@@ -162,6 +181,11 @@ pub enum NodeError {
 }
 
 impl NodeError {
+    /// Whether the server is no master (any more).
+    pub(crate) fn is_demoted(&self) -> bool {
+        matches!(self, NodeError::Refused(line) if line.starts_with("READONLY"))
+    }
+
     /// Whether it refuses, and will refuse the same request again until somebody has changed something about the
     /// server, its user or the request.
     pub fn is_final(&self) -> bool {

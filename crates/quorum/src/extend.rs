@@ -89,9 +89,9 @@ impl Extension {
             lock: Arc::clone(lock),
             ttl,
             // Yeses after the end of the validity would not count.
-            limit: lock.quorum.options.node_timeout(ttl).min(lock.validity()),
+            limit: lock.quorum.options.node_timeout(ttl, nodes).min(lock.validity()),
             flights: Flights::default(),
-            answers: vec![NodeAnswer::Open; nodes],
+            answers: vec![NodeAnswer::NotAsked; nodes],
             held: claimed.holding.clone(),
             gone: vec![false; nodes],
             needed: kind.needed(nodes),
@@ -137,6 +137,7 @@ impl Extension {
         let command = claim.terms.extend(&claim.owner, self.ttl, None);
         for node in 0..self.answers.len() {
             let flight = claim.ask(node, &command);
+            self.answers[node] = NodeAnswer::Open;
             self.flights.add(node, Step::Extend, flight, self.limit);
         }
     }
@@ -190,7 +191,7 @@ impl Extension {
     fn continuous(&self) -> (usize, usize) {
         let (mut certain, mut at_most) = (0, 0);
         for (node, answer) in self.answers.iter().enumerate().filter(|(node, _)| !self.gone[*node]) {
-            let silent = matches!(answer, NodeAnswer::Open | NodeAnswer::Failed(_));
+            let silent = matches!(answer, NodeAnswer::Open | NodeAnswer::NotAsked | NodeAnswer::Failed(_));
             let holds = *answer == NodeAnswer::Extended || (silent && self.held[node]);
             certain += usize::from(holds);
             at_most += usize::from(holds || *answer == NodeAnswer::Open);
@@ -202,10 +203,12 @@ impl Extension {
         let yes = self.count(|answer| matches!(answer, NodeAnswer::Extended | NodeAnswer::Granted(_)));
         let open = self.count(|answer| *answer == NodeAnswer::Open);
         let held = self.count(|answer| *answer == NodeAnswer::Held);
+        // One that had the hold and has it no more is a sign that others may be like it: then each is heard.
+        let forgotten = self.gone.iter().zip(&self.held).any(|(gone, held)| *gone && *held);
         let (certain, at_most) = self.continuous();
         if at_most <= self.overtaken_at || held > self.answers.len() - self.needed {
             Verdict::Overtaken
-        } else if yes >= self.needed && certain > self.overtaken_at {
+        } else if yes >= self.needed && certain > self.overtaken_at && !(forgotten && open > 0) {
             Verdict::Extended
         } else if yes + open < self.needed {
             Verdict::Failed
@@ -230,7 +233,7 @@ impl Extension {
         for (node, holding) in claimed.holding.iter_mut().enumerate() {
             *holding = match self.answers[node] {
                 NodeAnswer::Extended | NodeAnswer::Granted(_) => true,
-                NodeAnswer::Open => *holding && !self.gone[node],
+                NodeAnswer::Open | NodeAnswer::NotAsked => *holding && !self.gone[node],
                 // Its hold was not renewed: it may be over before it answers again.
                 _ => false,
             };

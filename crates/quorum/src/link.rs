@@ -35,6 +35,8 @@ pub(crate) struct Link {
 struct LinkState {
     broken: AtomicBool,
     breaks: Notify,
+    /// Requests may have been answered unseen: whoever asked has gone.
+    doubt: Notify,
     /// A request was not answered in time, and none has been answered since.
     silent: AtomicBool,
 }
@@ -105,6 +107,25 @@ impl Link {
         }
     }
 
+    /// Sees answers that nobody waits for any more, and returns when the connection has ended. What the node
+    /// has answered is known by an answer of its own: they come in order.
+    pub async fn watch(self: &Arc<Self>) {
+        let ping: Packed = Arc::new(redis::cmd("PING"));
+        let count = async {
+            loop {
+                self.state.doubt.notified().await;
+                // What was sent behind the first one is covered by the second.
+                for _ in 0..2 {
+                    let _ = self.send(&ping).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = self.broken() => {}
+            () = count => {}
+        }
+    }
+
     /// Puts a request in line: at once, not when its reply is first waited for. Dropping what is returned
     /// before it was written to the connection takes it out of line again.
     ///
@@ -114,6 +135,7 @@ impl Link {
         let unanswered = self.unanswered();
         let most = if self.is_silent() { MOST_UNANSWERED } else { MOST_IN_A_BURST };
         if unanswered >= most {
+            self.state.doubt.notify_one();
             return Err(NodeError::Silent(unanswered));
         }
         Ok(self.send(command))
@@ -157,25 +179,22 @@ impl Asked {
     /// Its time limit has passed.
     pub fn is_late(&self) {
         self.link.state.silent.store(true, Ordering::Relaxed);
+        self.link.state.doubt.notify_one();
     }
 
     fn read(&self, result: RedisResult<Value>) -> Result<Reply, NodeError> {
         // All before it are answered too.
         self.link.answered.fetch_max(self.number, Ordering::Relaxed);
         self.link.state.silent.store(false, Ordering::Relaxed);
-        match result {
-            Ok(value) => read_reply(value),
-            Err(error) => {
-                self.note(&error);
-                read_error(error)
-            }
-        }
-    }
-
-    fn note(&self, error: &RedisError) {
-        if error.is_unrecoverable_error() {
+        if result.as_ref().is_err_and(RedisError::is_unrecoverable_error) {
             self.link.state.break_off();
         }
+        let reply = result.map_or_else(read_error, read_reply);
+        // Another server may have this name by now: the next connection finds it.
+        if reply.as_ref().is_err_and(NodeError::is_demoted) {
+            self.link.state.break_off();
+        }
+        reply
     }
 }
 

@@ -85,17 +85,17 @@ impl Node {
 
     /// Sends a request over the connection, or over the next one if there is none.
     pub fn ask(self: &Arc<Self>, command: &Packed) -> Flight {
-        match &*self.state.borrow() {
-            State::Up(link) => Flight::over(link, command),
+        let stage = match &*self.state.borrow() {
+            State::Up(link) => Stage::over(link, command),
             State::Down { since: Some(since), why, .. } if since.elapsed() < LEAST_BACKOFF => {
-                Flight(Stage::Failed(Some(why.clone())))
+                Stage::Failed(Some(why.clone()))
             }
             State::Down { .. } => {
                 let node = Arc::clone(self);
-                let link = Box::pin(async move { node.next_link().await });
-                Flight(Stage::Connecting(link, Arc::clone(command)))
+                Stage::Connecting(Box::pin(async move { node.next_link().await }), Arc::clone(command))
             }
-        }
+        };
+        Flight { stage, again: Some((Arc::clone(self), Arc::clone(command))) }
     }
 
     /// The connection, if there is one.
@@ -185,10 +185,10 @@ impl Node {
             let run_id = link.run_id().await?;
             Ok((link, run_id))
         };
-        let (link, run_id) = match tokio::time::timeout(self.connect_timeout, open).await {
-            Ok(opened) => opened?,
-            Err(_) => return Err(NodeError::NoAnswer(self.connect_timeout)),
+        let late = |_| {
+            NodeError::Unreachable(format!("none was there after {} ms", self.connect_timeout.as_millis()))
         };
+        let (link, run_id) = tokio::time::timeout(self.connect_timeout, open).await.map_err(late)??;
         self.identities.claim(self.number, &self.name, run_id).map_err(NodeError::SameServer)?;
         Ok(Arc::new(link))
     }
@@ -205,8 +205,10 @@ impl Node {
                 Ok(link) => {
                     backoff = LEAST_BACKOFF;
                     self.state.send_replace(State::Up(Arc::clone(&link)));
-                    link.broken().await;
+                    link.watch().await;
                     self.identities.forget(self.number);
+                    // They may lead to a server that is no master any more.
+                    self.spare().clear();
                     // Not counted as an attempt in vain: requests wait for the next one.
                     let why = NodeError::Unreachable("the connection broke".into());
                     self.state.send_replace(State::Down { attempts, since: None, why });
@@ -233,7 +235,12 @@ fn choose_cryptography() {
 }
 
 /// A request to one node, from the moment it was to be sent.
-pub(crate) struct Flight(Stage);
+pub(crate) struct Flight {
+    stage: Stage,
+    /// For a node that turns out to be no master any more: then nothing was done, and the request is sent once
+    /// more, over the next connection.
+    again: Option<(Arc<Node>, Packed)>,
+}
 
 enum Stage {
     Failed(Option<NodeError>),
@@ -241,29 +248,31 @@ enum Stage {
     Sent(Asked),
 }
 
-impl Flight {
-    fn over(link: &Arc<Link>, command: &Packed) -> Flight {
-        Flight(match link.ask(command) {
+impl Stage {
+    fn over(link: &Arc<Link>, command: &Packed) -> Stage {
+        match link.ask(command) {
             Ok(asked) => Stage::Sent(asked),
             Err(error) => Stage::Failed(Some(error)),
-        })
+        }
     }
+}
 
+impl Flight {
     /// A request that was sent without [`Node::ask`].
     pub fn sent(asked: Asked) -> Flight {
-        Flight(Stage::Sent(asked))
+        Flight { stage: Stage::Sent(asked), again: None }
     }
 
     /// Its time limit has passed.
     pub fn is_late(&self) {
-        if let Stage::Sent(asked) = &self.0 {
+        if let Stage::Sent(asked) = &self.stage {
             asked.is_late();
         }
     }
 
     /// The generation of the connection over which it was sent, if it was.
     pub fn generation(&self) -> Option<u64> {
-        match &self.0 {
+        match &self.stage {
             Stage::Sent(asked) => Some(asked.generation()),
             _ => None,
         }
@@ -275,7 +284,7 @@ impl Future for Flight {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            match &mut self.0 {
+            match &mut self.stage {
                 Stage::Failed(error) => {
                     let again = || NodeError::Broken("asked for its reply twice".into());
                     return Poll::Ready(Err(error.take().unwrap_or_else(again)));
@@ -283,9 +292,19 @@ impl Future for Flight {
                 Stage::Connecting(link, command) => match link.as_mut().poll(context) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Ready(Ok(link)) => *self = Flight::over(&link, command),
+                    Poll::Ready(Ok(link)) => self.stage = Stage::over(&link, command),
                 },
-                Stage::Sent(asked) => return Pin::new(asked).poll(context),
+                Stage::Sent(asked) => {
+                    let generation = asked.generation();
+                    let reply = std::task::ready!(Pin::new(asked).poll(context));
+                    match self.again.take_if(|_| reply.as_ref().is_err_and(NodeError::is_demoted)) {
+                        None => return Poll::Ready(reply),
+                        Some((node, command)) => {
+                            let link = async move { Ok(node.link_after(generation).await) };
+                            self.stage = Stage::Connecting(Box::pin(link), command);
+                        }
+                    }
+                }
             }
         }
     }

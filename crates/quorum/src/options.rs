@@ -3,8 +3,10 @@
 use crate::Error;
 use std::time::Duration;
 
-/// Longest time limit of a node that is derived from the ttl.
+/// Longest time limit of a node that is derived from the ttl, where others answer meanwhile.
 const MOST_NODE_TIMEOUT: Duration = Duration::from_millis(50);
+/// And of the only node.
+const MOST_ONLY_NODE_TIMEOUT: Duration = Duration::from_secs(5);
 const LEAST_NODE_TIMEOUT: Duration = Duration::from_millis(5);
 const MOST_LOST_MARGIN: Duration = Duration::from_secs(1);
 const LEAST_LOST_MARGIN: Duration = Duration::from_millis(5);
@@ -33,7 +35,8 @@ pub struct Options {
     /// The time between two attempts is longer or shorter by up to this, at random: 100 ms.
     pub retry_jitter: Duration,
     /// How long a node may take to answer a request, connecting to it included. Unless set: 5 % of the ttl,
-    /// at least 5 ms and at most 50 ms.
+    /// at least 5 ms and at most 50 ms; of a single node, where no other is waited for, a quarter of the ttl and
+    /// at most 5 s.
     pub node_timeout: Option<Duration>,
     /// How long before the end of the validity [`Lock::lost`](crate::Lock::lost) tells, for work to
     /// stop in time. Unless set: a tenth of the ttl, at least 5 ms (a quarter of the ttl if that is less) and at
@@ -102,8 +105,12 @@ impl Options {
         drift + TIMER_ERROR
     }
 
-    pub(crate) fn node_timeout(&self, ttl: Duration) -> Duration {
-        self.node_timeout.unwrap_or_else(|| (ttl / 20).clamp(LEAST_NODE_TIMEOUT, MOST_NODE_TIMEOUT))
+    pub(crate) fn node_timeout(&self, ttl: Duration, nodes: usize) -> Duration {
+        let derived = || match nodes {
+            1 => (ttl / 4).clamp(LEAST_NODE_TIMEOUT, MOST_ONLY_NODE_TIMEOUT),
+            _ => (ttl / 20).clamp(LEAST_NODE_TIMEOUT, MOST_NODE_TIMEOUT),
+        };
+        self.node_timeout.unwrap_or_else(derived)
     }
 
     pub(crate) fn lost_margin(&self, ttl: Duration) -> Duration {
@@ -130,10 +137,13 @@ mod tests {
     fn the_node_timeout_follows_the_ttl_within_bounds() {
         let options = Options::default();
         for (ttl, timeout) in [(10, 5), (100, 5), (400, 20), (1_000, 50), (60_000, 50)] {
-            assert_eq!(options.node_timeout(ms(ttl)), ms(timeout), "{ttl}");
+            assert_eq!(options.node_timeout(ms(ttl), 3), ms(timeout), "{ttl}");
+        }
+        for (ttl, timeout) in [(10, 5), (400, 100), (10_000, 2_500), (60_000, 5_000)] {
+            assert_eq!(options.node_timeout(ms(ttl), 1), ms(timeout), "{ttl}");
         }
         let options = Options { node_timeout: Some(ms(900)), ..options };
-        assert_eq!(options.node_timeout(ms(10)), ms(900));
+        assert_eq!([1, 3].map(|nodes| options.node_timeout(ms(10), nodes)), [ms(900); 2]);
     }
 
     #[test]

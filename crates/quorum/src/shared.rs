@@ -49,7 +49,12 @@ impl Shared {
     /// were not taken don't count: a node that runs ahead would spoil every proposal.
     pub fn proposal(&self) -> u64 {
         let clock = crate::clock::wall_clock(self.wall_ahead_ms.load(Ordering::Relaxed));
-        clock.max(self.completed.load(Ordering::Relaxed) + 1)
+        clock.max(self.completed() + 1)
+    }
+
+    /// The highest token that an acquisition was completed with so far: what begins from here on gets a higher one.
+    pub fn completed(&self) -> u64 {
+        self.completed.load(Ordering::Relaxed)
     }
 
     pub fn complete(&self, token: u64, one_round: bool) {

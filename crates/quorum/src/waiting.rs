@@ -3,7 +3,7 @@
 use crate::claim::Claim;
 use crate::clock::Moment;
 use crate::command::{Packed, Reply, Terms, fresh_owner};
-use crate::error::NodeError;
+use crate::error::{Error, NodeAnswer, NodeError};
 use crate::link::Link;
 use crate::lock::{Granted, Lock};
 use crate::shared::Shared;
@@ -20,6 +20,8 @@ pub(crate) enum Waited {
     Granted(Lock),
     /// Others held it all the time.
     TimedOut,
+    /// Asking again is no use.
+    Refused(Error),
     /// It did not wait, or failed.
     Failed,
 }
@@ -35,13 +37,21 @@ pub(crate) async fn wait_in_line(
     ttl: Duration,
     time: Duration,
 ) -> Waited {
-    let (Ok(link), Ok(owner)) = (quorum.nodes[NODE].link_to_wait_on().await, fresh_owner()) else {
+    let (begun, highest) = (Moment::now(), quorum.completed());
+    let link = tokio::time::timeout(time, quorum.nodes[NODE].link_to_wait_on()).await;
+    let (Ok(Ok(link)), Ok(owner)) = (link, fresh_owner()) else {
         return Waited::Failed;
     };
+    let time = time.saturating_sub(Moment::now().since(begun));
     let claim = Some(Claim::new(quorum, terms, owner, ttl));
     let mut line = Line { claim, link: Some(link), ttl };
     let begun = Moment::now();
     match line.wait(time).await {
+        // Dropped: cleaned up.
+        Ok(Some(token)) if token <= highest => {
+            let failure = quorum.failure(terms, &[NodeAnswer::Granted(token)], Duration::ZERO);
+            Waited::Refused(Error::CountersLost { token, highest, failure })
+        }
         Ok(Some(token)) => line.confirm(token).await,
         Ok(None) => {
             line.leave();

@@ -50,6 +50,7 @@ pub(crate) struct Rules {
     /// Requests are sent once more, so much later.
     pub again: Option<Duration>,
     pub refuse: bool,
+    pub strand: bool,
 }
 
 impl Rules {
@@ -139,6 +140,17 @@ impl Proxy {
             state.rules.refuse = true;
             state.reset_all();
         });
+    }
+
+    /// Lets new connections come up and lead nowhere, until [`Proxy::heal`]; those that are there go on.
+    pub fn strand(&self) {
+        self.change(|state| state.rules.strand = true);
+    }
+
+    /// Leads new connections to another server, as a name does that has been given to it. Those that are
+    /// there stay where they are.
+    pub fn lead_to(&self, target: SocketAddr) {
+        self.change(|state| state.target = target);
     }
 
     /// From now on everything passes again. What was held or delayed is delivered at once, but for requests

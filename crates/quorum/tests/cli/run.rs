@@ -1,8 +1,9 @@
 //! `redis-lock run`: statuses, signals, what the command finds, and that nothing is left.
 
 use crate::support::*;
-use redis_lock_harness::{Cluster, Node, Reply, eventually};
+use redis_lock_harness::{Cluster, Node, Reply, Way, eventually};
 use std::io::Write;
+use std::time::Duration;
 
 #[test]
 fn the_command_s_own_status_and_nothing_left() {
@@ -54,6 +55,34 @@ fn not_acquired_in_time() {
         assert!(outcome.err.contains("others hold it"), "{outcome:?}");
         nothing_is_left(&cluster);
     }
+}
+
+/// As timeout(1) has it.
+#[test]
+fn bare_numbers_are_seconds() {
+    let cluster = Cluster::start(1);
+    hold_for_stranger(cluster.nodes());
+    let outcome = run(&cluster.urls(), ["--wait", "0.3", "--ttl", "20", "--", "true"]).outcome();
+    assert_eq!(outcome.code(), 75, "{outcome:?}");
+    assert!(outcome.err.contains("waiting up to 300ms"), "{outcome:?}");
+}
+
+#[test]
+fn nodes_that_are_far_away_need_more_time() {
+    let cluster = Cluster::start(3);
+    let slow = |ms| {
+        cluster.nodes().iter().for_each(|node| node.proxy().delay(Way::ToServer, Duration::from_millis(ms)))
+    };
+    slow(120);
+    let outcome = run(&cluster.urls(), ["--wait", "1", "--", "echo", "not to be seen"]).outcome();
+    assert_eq!((outcome.code(), outcome.out.as_str()), (75, ""), "{outcome:?}");
+    assert!(outcome.err.contains("may take longer with --node-timeout"), "{outcome:?}");
+    let patient = ["--node-timeout", "5", "--", "echo", "done"];
+    let outcome = run(&cluster.urls(), patient).outcome();
+    assert_eq!((outcome.code(), outcome.out.as_str()), (0, "done\n"), "{outcome:?}");
+    // One alone is given time without that.
+    let outcome = run(&cluster.urls()[..1], ["--", "echo", "done"]).outcome();
+    assert_eq!((outcome.code(), outcome.out.as_str()), (0, "done\n"), "{outcome:?}");
 }
 
 #[test]

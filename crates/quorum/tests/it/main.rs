@@ -5,6 +5,8 @@ mod clocks;
 mod config;
 mod examples;
 mod extend;
+mod failover;
+mod frozen;
 mod late;
 mod outcomes;
 mod semaphore;

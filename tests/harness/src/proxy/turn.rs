@@ -4,7 +4,7 @@ use super::flow::reset_on_close;
 use super::link::Link;
 use super::{Rules, Way};
 use std::io::Read;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError};
@@ -12,8 +12,10 @@ use std::time::Instant;
 
 pub struct State {
     listener: TcpListener,
-    target: SocketAddr,
+    pub target: SocketAddr,
     links: Vec<Link>,
+    /// Connections that lead nowhere.
+    stranded: Vec<TcpStream>,
     pub rules: Rules,
     pub accepted: u64,
     pub duplicated: u64,
@@ -26,6 +28,7 @@ impl State {
             listener,
             target,
             links: Vec::new(),
+            stranded: Vec::new(),
             rules: Rules::default(),
             accepted: 0,
             duplicated: 0,
@@ -43,10 +46,12 @@ impl State {
 
     pub fn reset_all(&mut self) {
         self.links.drain(..).for_each(Link::reset);
+        self.stranded.clear();
     }
 
     /// Lets all that waits go, and resets what can't go on.
     pub fn release(&mut self, now: Instant) {
+        self.stranded.clear();
         let (broken, whole) = self.links.drain(..).partition(Link::has_lost);
         self.links = whole;
         let broken: Vec<Link> = broken;
@@ -62,6 +67,8 @@ impl State {
             if self.rules.refuse {
                 // If that is not possible it is closed in order.
                 let _ = reset_on_close(&client);
+            } else if self.rules.strand {
+                self.stranded.push(client);
             } else if client.set_nonblocking(true).and_then(|()| client.set_nodelay(true)).is_ok() {
                 self.links.push(Link::new(client, self.target));
             }

@@ -28,7 +28,7 @@ enum Command {
     Watch(watch::Arguments),
     Demo(demo::Arguments),
     #[cfg(target_os = "linux")]
-    Guard(run::guard::Arguments),
+    Watchdog(run::watchdog::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +41,13 @@ fn main() -> ExitCode {
         return exit::USAGE.into();
     }
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    // It needs nothing of what follows.
+    #[cfg(target_os = "linux")]
+    if let Command::Watchdog(arguments) = &arguments.command {
+        let status = run::watchdog::watch_over(arguments);
+        messages::settle();
+        return status.into();
+    }
     // For TLS. That there is one already is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     // One thread: what is waited for here is far away, and a child must be this thread's own.
@@ -57,7 +64,7 @@ fn main() -> ExitCode {
         Command::Watch(arguments) => runtime.block_on(watch::watch(arguments)),
         Command::Demo(arguments) => runtime.block_on(demo::demo(arguments)),
         #[cfg(target_os = "linux")]
-        Command::Guard(arguments) => run::guard::watch_over(&arguments),
+        Command::Watchdog(_) => exit::OK,
     };
     // A name that is still being looked up would hold up the end.
     runtime.shutdown_background();
@@ -89,8 +96,11 @@ fn check_nodes(run: &ArgMatches) -> Result<(), String> {
     Ok(())
 }
 
-/// `500ms`, `30s`, `5m`, `1h30m`.
+/// `500ms`, `30s`, `5m`, `1h30m`; a bare number is in seconds, as for timeout(1).
 fn duration(text: &str) -> Result<Duration, String> {
+    if let Some(seconds) = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+        return Ok(seconds);
+    }
     humantime::parse_duration(text)
-        .map_err(|error| format!("{error}. A duration looks like 500ms, 30s, 5m or 1h30m"))
+        .map_err(|error| format!("{error}. A duration looks like 500ms, 30s, 5m or 1h30m; 5 is 5s"))
 }

@@ -1,16 +1,16 @@
 //! `redis-lock run`: a command under a lock, as flock(1) does it for one machine.
 
 mod command;
-mod family;
-#[cfg(target_os = "linux")]
-pub mod guard;
+mod process_tree;
 mod renewal;
+#[cfg(target_os = "linux")]
+pub mod watchdog;
 
 use crate::exit::{self, Status};
 use crate::say;
 use crate::signals::Signals;
 use command::Ending;
-use redis_lock_quorum::{Acquire, Error, Kind, Lock, Options, Quorum};
+use redis_lock_quorum::{Acquire, Error, Kind, Lock, NodeAnswer, NodeError, NodeReport, Options, Quorum};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -65,6 +65,10 @@ pub struct Arguments {
     /// Time between SIGTERM and SIGKILL when the lock is lost [default: a sixth of the ttl, at most 5s]
     #[arg(long, value_name = "DURATION", value_parser = crate::duration)]
     grace: Option<Duration>,
+    /// How long a node may take to answer [default: a twentieth of the ttl, at most 50ms; for a single node a quarter
+    /// of the ttl, at most 5s]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration)]
+    node_timeout: Option<Duration>,
     /// A text that others see beside the lock [default: command, process and host]
     #[arg(long, value_name = "TEXT")]
     meta: Option<String>,
@@ -86,12 +90,17 @@ impl Arguments {
         self.grace.unwrap_or_else(|| (self.ttl / GRACE).min(MOST_GRACE))
     }
 
+    /// How long before the end of the validity the command must have ended.
+    fn kill_margin(&self) -> Duration {
+        (self.ttl / KILL_MARGIN).min(MOST_KILL_MARGIN)
+    }
+
     /// How long before the end of the validity the command is told to stop.
     ///
     /// # Errors
     /// Where there would be no time left to renew in.
     fn margin(&self) -> Result<Duration, Error> {
-        let margin = self.grace() + (self.ttl / KILL_MARGIN).min(MOST_KILL_MARGIN);
+        let margin = self.grace() + self.kill_margin();
         if margin > self.ttl / 3 {
             return Err(Error::Config(format!(
                 "--grace {} is too long for --ttl {}: at most a quarter of it",
@@ -145,7 +154,8 @@ pub async fn run(arguments: Arguments) -> Status {
 }
 
 async fn connect(arguments: &Arguments) -> Result<Quorum, Error> {
-    let options = Options { lost_margin: Some(arguments.margin()?), ..Options::default() };
+    let (lost_margin, node_timeout) = (Some(arguments.margin()?), arguments.node_timeout);
+    let options = Options { lost_margin, node_timeout, ..Options::default() };
     let quorum = Quorum::connect(&arguments.nodes, options).await?;
     let (nodes, needed) = (arguments.nodes.len(), arguments.kind().needed(arguments.nodes.len()));
     if needed == nodes && needed > Kind::Exclusive.needed(nodes) {
@@ -169,7 +179,8 @@ async fn acquire(quorum: &Quorum, arguments: &Arguments) -> Result<Lock, Error> 
             if left.is_zero() || error.is_final() {
                 return Err(error);
             }
-            say(&format!("waiting up to {}: {error}", humantime::format_duration(arguments.wait)));
+            let wait = humantime::format_duration(arguments.wait);
+            say(&format!("waiting up to {wait}: {error}{}", hint(&error)));
             request().wait(left).await
         }
         result => result,
@@ -177,11 +188,22 @@ async fn acquire(quorum: &Quorum, arguments: &Arguments) -> Result<Lock, Error> 
 }
 
 fn not_acquired(error: &Error) -> Status {
-    say(&format!("the command was not run: {error}"));
+    say(&format!("the command was not run: {error}{}", hint(error)));
     match error {
         Error::Config(_) => exit::USAGE,
         _ if error.is_final() => exit::UNAVAILABLE,
         _ => exit::NOT_ACQUIRED,
+    }
+}
+
+/// What to do about a node that took too long.
+fn hint(error: &Error) -> &'static str {
+    let late = |node: &NodeReport| matches!(node.answer, NodeAnswer::Failed(NodeError::NoAnswer(_)));
+    match error.failure() {
+        Some(failure) if failure.nodes.iter().any(late) => {
+            ". A node that is far away may take longer with --node-timeout"
+        }
+        _ => "",
     }
 }
 

@@ -8,8 +8,10 @@ use std::time::Duration;
 const AGAIN: u32 = 8;
 const LEAST_PAUSE: Duration = Duration::from_millis(10);
 
-/// Extends whenever half of the ttl is over. Returns when there is no more use in it.
-pub async fn renew(lock: &Lock, ttl: Duration) -> Error {
+/// Extends whenever half of the ttl is over, and tells whenever the lock is `kept` for longer. Returns when there is
+/// no more use in it.
+pub async fn renew(lock: &Lock, ttl: Duration, mut kept: impl FnMut()) -> Error {
+    kept();
     let mut failing = false;
     let mut pause = until_half(lock, ttl);
     loop {
@@ -20,6 +22,7 @@ pub async fn renew(lock: &Lock, ttl: Duration) -> Error {
                     say("the lock is renewed again");
                 }
                 failing = false;
+                kept();
                 until_half(lock, ttl)
             }
             Err(error @ (Error::Lost(_) | Error::Config(_))) => return error,

@@ -1,41 +1,48 @@
 //! The processes that a command consists of: itself, and all that it started.
 
+use crate::say;
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+use std::collections::BTreeSet;
 
 /// The command's process and what descends from it. A process whose parent has ended becomes this program's
 /// own child, so it is still found.
-pub struct Family {
+pub struct ProcessTree {
     child: Pid,
     child_ended: bool,
     /// Children that this program had when it started: a shell may have left it some.
     strangers: Vec<Pid>,
+    refused: Refused,
 }
 
-impl Family {
-    /// The family of the child that `start` starts.
+impl ProcessTree {
+    /// The tree of the child that `start` starts.
     ///
     /// # Errors
     /// Those of `start`.
-    pub fn start<E>(start: impl FnOnce() -> Result<Pid, E>) -> Result<Family, E> {
+    pub fn start<E>(start: impl FnOnce() -> Result<Pid, E>) -> Result<ProcessTree, E> {
         #[cfg(target_os = "linux")]
         {
             // A kernel older than 3.4 can't: then a process that was left is not found.
             let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
         }
         let strangers = descendants(&[]);
-        Ok(Family { child: start()?, child_ended: false, strangers })
+        Ok(ProcessTree { child: start()?, child_ended: false, strangers, refused: Refused::default() })
     }
 
-    /// Passes a signal on to the child.
-    pub fn tell(&self, signal: Signal) {
-        if !self.child_ended {
-            send(self.child, signal);
+    /// Passes a signal on to the child; once that has ended, to what it left.
+    pub fn tell(&mut self, signal: Signal) {
+        match self.child_ended {
+            false => self.refused.send(self.child, signal),
+            true => self.tell_all(signal),
         }
     }
 
     /// Sends a signal to the child and all that descends from it.
-    pub fn tell_all(&self, signal: Signal) {
-        self.all().into_iter().for_each(|process| send(process, signal));
+    pub fn tell_all(&mut self, signal: Signal) {
+        for process in self.all() {
+            self.refused.send(process, signal);
+        }
     }
 
     /// Takes leave of all processes that have ended; how the child did, if it is among them.
@@ -65,18 +72,51 @@ impl Family {
     }
 }
 
-fn send(process: Pid, signal: Signal) {
-    // It has just ended.
-    let _ = rustix::process::kill_process(process, signal);
+/// Processes that this one may not send a signal to, for they run as another user: each is told of once.
+#[derive(Default)]
+pub struct Refused(BTreeSet<i32>);
+
+impl Refused {
+    /// Sends a signal, and says so where that is not allowed.
+    pub fn send(&mut self, process: Pid, signal: Signal) {
+        let number = process.as_raw_nonzero().get();
+        match rustix::process::kill_process(process, signal) {
+            Err(Errno::PERM) if self.0.insert(number) => say(&format!(
+                "process {number} ({}) can't be ended from here: it runs as user {}, this program as user {}; \
+                 waiting for its end. Start redis-lock as that user, or as root",
+                name(number),
+                user(number).map_or("unknown".into(), |user| user.to_string()),
+                rustix::process::geteuid().as_raw()
+            )),
+            // It has just ended, or was told of before.
+            _ => {}
+        }
+    }
+}
+
+fn name(process: i32) -> String {
+    let name = std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+    name.trim().chars().filter(|letter| !letter.is_control()).collect()
+}
+
+/// The user that a process runs as.
+fn user(process: i32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let numbers = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    numbers.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// The numbers of all processes; none where there is no `/proc`.
+pub fn processes() -> impl Iterator<Item = i32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// All processes that descend from this one, but those that have ended and are only waited for, and but
 /// strangers and what descends from them.
-#[cfg(target_os = "linux")]
 fn descendants(strangers: &[Pid]) -> Vec<Pid> {
     let mut children: std::collections::BTreeMap<i32, Vec<i32>> = Default::default();
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    for process in entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()) {
+    for process in processes() {
         if let Some(parent) = parent(process) {
             children.entry(parent).or_default().push(process);
         }
@@ -96,7 +136,6 @@ fn descendants(strangers: &[Pid]) -> Vec<Pid> {
 
 /// The parent of a process that has not ended. From `/proc/pid/stat`: number, name in brackets (which may hold
 /// anything), state, parent.
-#[cfg(target_os = "linux")]
 fn parent(process: i32) -> Option<i32> {
     let stat = std::fs::read(format!("/proc/{process}/stat")).ok()?;
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
@@ -104,10 +143,4 @@ fn parent(process: i32) -> Option<i32> {
     let mut fields = fields.split_ascii_whitespace();
     let state = fields.next()?;
     fields.next()?.parse().ok().filter(|_| !["Z", "X"].contains(&state))
-}
-
-/// Elsewhere only the child itself is known.
-#[cfg(not(target_os = "linux"))]
-fn descendants(_: &[Pid]) -> Vec<Pid> {
-    Vec::new()
 }
