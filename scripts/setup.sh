@@ -100,6 +100,14 @@ install_packages() {
     [ $installed = yes ] || fail "apt-get could not install: $* (see above)."
 }
 
+# For the programs of docs/node, which the tests run where Node.js is there.
+prepare_node() {
+    command -v npm >/dev/null || return 0
+    [ ! docs/node/package-lock.json -nt docs/node/node_modules/.package-lock.json ] || (
+        cd docs/node && npm ci --silent --no-audit --no-fund && touch node_modules/.package-lock.json
+    ) || echo "The packages of docs/node could not be had: its programs are not tested." >&2
+}
+
 check_cargo
 packages=$(missing | tr '\n' ' ')
 if [ -n "$packages" ]; then
@@ -111,3 +119,4 @@ if [ -n "$packages" ]; then
     install_packages $packages
 fi
 check_server
+prepare_node

@@ -75,6 +75,12 @@ impl Ctx {
         refusal!(self, c"LOCK._PROBE", c"s", key.as_ptr()) == libc::EPERM
     }
 
+    /// Whether the server is Valkey, from 8 on.
+    pub fn is_valkey(&self) -> bool {
+        let info = run!(self, c"INFO", c"c", c"server".as_ptr());
+        info.as_ref().and_then(CallReply::text).is_some_and(|info| info.contains("\nvalkey_version:"))
+    }
+
     /// Has a client that waits in line answered by its callback, and unblocked in the same step. As CLIENT
     /// UNBLOCK does it: [`super::blocked`] says why. False where the server does not have that command.
     pub fn unblock(&self, client: u64) -> bool {

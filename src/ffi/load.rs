@@ -85,11 +85,22 @@ fn require(done: bool, what: &'static str) -> Result<(), &'static str> {
     }
 }
 
+/// Valkey 9 moves slots by itself only where all modules say that they can do with keys which are still on their
+/// way. What comes to one of them comes as effects, in order; a hold that ends on its way ends on both sides; and
+/// nobody waits for a key whose slot is elsewhere.
+const HANDLE_ATOMIC_SLOT_MIGRATION: u32 = 1 << 5;
+
 fn set_options(ctx: &Ctx) {
     // The module checks every read of a payload, and says itself which keys it has changed:
     // closing an open key would else break the transactions that watch it.
-    let options =
+    let mut options =
         raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS | raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED;
+    // Elsewhere the bit may come to mean something else.
+    if ctx.is_valkey() {
+        // SAFETY: the function may be missing, and takes nothing.
+        let known = unsafe { raw::RedisModule_GetModuleOptionsAll.map_or(0, |all| all()) };
+        options |= HANDLE_ATOMIC_SLOT_MIGRATION & known as u32;
+    }
     // SAFETY: the context of the load.
     unsafe { call!(RedisModule_SetModuleOptions, ctx.as_ptr(), options as c_int) };
 }

@@ -10,7 +10,9 @@ const BOUND: Duration = Duration::from_secs(30);
 const GONE: i64 = CROWD as i64;
 
 fn node() -> Builder {
-    Server::builder().config("cluster-enabled", "yes").config("cluster-node-timeout", "5000")
+    let node = Server::builder().config("cluster-enabled", "yes").config("cluster-node-timeout", "5000");
+    // A node whose last slot goes to another one stays a master.
+    node.config("cluster-allow-replica-migration", "no")
 }
 
 /// A node that serves all slots.
@@ -161,17 +163,22 @@ fn further_ahead(server: &Server, client: &mut Client) -> Vec<u8> {
     client.run(["DUMP", "other"]).bytes().to_vec()
 }
 
-/// Redis 8.4 and later move slots by themselves, and go on where the target refuses a key.
+/// Has a node take a slot over by itself, where it can: Redis from 8.4 on, Valkey from 9 on. False where it can't.
+fn take_over(here: &mut Client, there: &mut Client, slot: i64) -> bool {
+    let by_redis = there.say(&format!("CLUSTER MIGRATION IMPORT {slot} {slot}"));
+    let id = node_id(there);
+    let mut by_valkey = || here.say(&format!("CLUSTER MIGRATESLOTS SLOTSRANGE {slot} {slot} NODE {id}"));
+    let unknown = |reply: &Reply| reply.is_error() && reply.text().starts_with("ERR unknown subcommand");
+    let begun = if unknown(&by_redis) { by_valkey() } else { by_redis };
+    assert!(unknown(&begun) || !begun.is_error(), "{begun:?}");
+    !unknown(&begun)
+}
+
+/// Such a move goes on where the target refuses a key, and the key is gone then.
 #[test]
 fn atomic_slot_migration_from_a_node_whose_clock_is_ahead() {
     let (from, to) = one_ahead();
     let (mut here, mut there) = (from.connect(), to.connect());
-    let asked = there.say("CLUSTER MIGRATION STATUS ALL");
-    if asked.is_error() {
-        // Not before Redis 8.4, and not in Valkey.
-        assert!(asked.text().starts_with("ERR unknown subcommand"), "{asked:?}");
-        return;
-    }
     let keys: Vec<String> = (0..20).map(|index| format!("{{k}}{index}")).collect();
     let held: Vec<_> = keys
         .iter()
@@ -181,8 +188,9 @@ fn atomic_slot_migration_from_a_node_whose_clock_is_ahead() {
         })
         .collect();
     let slot = slot(&mut here, "k");
-    let begun = there.say(&format!("CLUSTER MIGRATION IMPORT {slot} {slot}"));
-    assert!(!begun.is_error(), "{begun:?}");
+    if !take_over(&mut here, &mut there, slot) {
+        return;
+    }
     // Changes on the way come as effects.
     eventually(BOUND, || {
         let moved = here.say(&format!("LOCK.ACQUIRE {} a 600000", keys[0])).is_error();
@@ -191,6 +199,55 @@ fn atomic_slot_migration_from_a_node_whose_clock_is_ahead() {
     for (key, held) in keys.iter().zip(&held) {
         assert_eq!(holds(&mut there, key), *held, "{key}");
     }
+    eventually(BOUND, || counts(&from)["lock_held"] == 0);
+    assert_eq!(counts(&to)["lock_held"], keys.len() as i64);
+    assert!(there.take("{k}new", "b", "") > held[0][0].fence, "later tokens are greater");
+}
+
+/// Locks are taken, given back, extended and left to their ttl while their slot goes to and fro.
+#[test]
+fn locks_in_use_while_their_slot_moves() {
+    let (from, to) = introduce(serve_all(node().movable_clocks()), node().movable_clocks().start());
+    // Long after their start: tokens follow the clock.
+    [&from, &to].into_iter().for_each(|node| node.step_monotonic(600_000));
+    let mut clients = [from.connect(), to.connect()];
+    let slot = slot(&mut clients[0], "{k}");
+    let mut last = [0; 4];
+    for round in 0..4 {
+        let (here, there) = (round % 2, (round + 1) % 2);
+        let mut ends = [&from, &to].map(Server::connect);
+        let [one, two] = &mut ends;
+        let (source, target) = if here == 0 { (one, two) } else { (two, one) };
+        if !take_over(source, target, slot) {
+            return;
+        }
+        let mut moved = false;
+        let mut step = 0_usize;
+        eventually(BOUND, || {
+            step += 1;
+            let key = step % last.len();
+            let ttl = if step.is_multiple_of(3) { 5 } else { 600_000 };
+            // Whoever serves the slot answers.
+            let mut ask = |line: String| {
+                let reply = clients[here].say(&line);
+                moved = reply.is_error();
+                if moved {
+                    clients[there].say(&line)
+                } else {
+                    reply
+                }
+            };
+            let lock = format!("{{k}}{key} owner-{round}-{step}");
+            if let Reply::Int(token) = ask(format!("LOCK.ACQUIRE {lock} {ttl}")) {
+                assert!(token > last[key], "a token that is not above the last one of its key: {token}");
+                last[key] = token;
+                ask(format!("LOCK.EXTEND {lock} 700000"));
+                ask(format!("LOCK.RELEASE {lock}"));
+            }
+            moved && !clients[there].say("LOCK.OWNER {k}0").is_error()
+        });
+    }
+    eventually(BOUND, || counts(&from)["lock_held"] + counts(&to)["lock_held"] == 0);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The README's tour as a reader types it: each command through redis-cli, its output compared with the page.
+//! The tours of README and docs as a reader types them: each command through redis-cli, its output compared with the page.
 //!
 //! In a block marked `console`, a line with the prompt is a command, and the lines up to the next prompt are what
 //! it prints. Both are compared word by word. A block marked `console 2` is a second terminal: what is typed there
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-const README: &str = include_str!("../../README.md");
+const PAGES: [&str; 2] = [include_str!("../../README.md"), include_str!("../../docs/tour.md")];
 const PROMPT: &str = "127.0.0.1:6379> ";
 const LOWEST_TOKEN: u64 = 1_000_000_000_000_000;
 const LONGEST_HELD_MS: u64 = 60_000;
@@ -28,13 +28,19 @@ const TTL_STEP_MS: u64 = 30_000;
 const BOUND: Duration = Duration::from_secs(20);
 
 #[test]
-fn the_tour_prints_what_the_readme_shows() {
+fn the_tours_print_what_the_pages_show() {
+    PAGES.into_iter().for_each(follow);
+    assert!(steps(PAGES[1]).iter().any(|step| step.terminal == 2), "the tour has two terminals");
+}
+
+/// Types a page's tour.
+fn follow(page: &str) {
     let server = Server::start();
     let cli = redis_cli();
     let mut tokens = Tokens::default();
     let mut waiting: Option<(String, Child)> = None;
-    let steps = steps(README);
-    assert!(steps.iter().any(|step| step.terminal == 2), "the README has a tour, with two terminals");
+    let steps = steps(page);
+    assert!(!steps.is_empty(), "the page has a tour");
     for mut step in steps {
         let printed = match (step.terminal, step.command.is_empty()) {
             (1, _) => printed(typed(&cli, server.socket(), &tokens.typed(&step.command))),
