@@ -38,11 +38,12 @@ impl Handle {
     /// the running transaction unblocked the client once more.
     pub fn answer(&self, ctx: &Ctx, client: u64) {
         let handle = self.0.get();
-        if !handle.is_null() && !(answers_by_command() && ctx.unblock(client)) {
-            // Redis 7.0, or a server whose command CLIENT was renamed.
-            // SAFETY: valid until `on_free` has run, which makes it null.
-            unsafe { status!(RedisModule_UnblockClient, handle, null_mut()) }.expected();
+        if handle.is_null() || (answers_by_command() && ctx.unblock(client)) {
+            return;
         }
+        // Redis 7.0, or a server whose command CLIENT was renamed.
+        // SAFETY: valid until `on_free` has run, which makes it null.
+        unsafe { status!(RedisModule_UnblockClient, handle, null_mut()) }.expected();
     }
 }
 
