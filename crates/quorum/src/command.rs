@@ -67,6 +67,12 @@ impl Terms {
         Arc::new(self.begin("LOCK.RELEASE", "LOCK.MRELEASE", owner))
     }
 
+    /// Reads what is locked, so that a server which tells of changes tells of these.
+    pub fn look(&self) -> Vec<Packed> {
+        let look = |name: &String| Arc::new(redis::cmd("LOCK.TTL").arg(name).clone());
+        self.resources.names().iter().map(look).collect()
+    }
+
     fn begin(&self, one: &str, several: &str, owner: &str) -> Cmd {
         match self.resources.names() {
             [name] => {

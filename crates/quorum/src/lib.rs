@@ -40,6 +40,7 @@
 mod acquire;
 pub mod agreement;
 mod attempt;
+mod changes;
 mod claim;
 mod clock;
 mod command;

@@ -1,5 +1,6 @@
 //! One connection to a node, and requests on their way over it.
 
+use crate::changes::Changes;
 use crate::command::{Packed, Reply, read_error, read_reply};
 use crate::error::NodeError;
 use redis::aio::MultiplexedConnection;
@@ -35,6 +36,8 @@ pub(crate) struct Link {
 struct LinkState {
     broken: AtomicBool,
     breaks: Notify,
+    /// The server tells of changes of what was read.
+    tracks: AtomicBool,
     /// Requests may have been answered unseen: whoever asked has gone.
     doubt: Notify,
     /// A request was not answered in time, and none has been answered since.
@@ -51,13 +54,16 @@ impl LinkState {
 impl Link {
     /// # Errors
     /// What went wrong with the connection, the log-in or the choice of the database.
-    pub async fn open(client: &Client, generation: u64) -> Result<Link, NodeError> {
+    pub async fn open(client: &Client, generation: u64, changes: &Changes) -> Result<Link, NodeError> {
         let state = Arc::new(LinkState::default());
         let seen = Arc::clone(&state);
+        let changes = changes.clone();
         // Pushes need RESP3; that the connection has ended comes as one, also while it is idle.
         let on_push = move |push: PushInfo| {
-            if push.kind == redis::PushKind::Disconnection {
-                seen.break_off();
+            match push.kind {
+                redis::PushKind::Disconnection => seen.break_off(),
+                redis::PushKind::Invalidate => changes.tell(&push.data),
+                _ => {}
             }
             Ok::<(), ()>(())
         };
@@ -74,6 +80,18 @@ impl Link {
             Ok(reply) => NodeError::Unexpected(format!("{reply:?}")),
         })?;
         Ok(Link { generation, connection, sent: AtomicU64::new(0), answered: AtomicU64::new(0), state })
+    }
+
+    /// From now on the server tells of changes of what is read over this connection, if the user may ask for that.
+    pub async fn track(&self) {
+        let tracking = redis::cmd("CLIENT").arg("TRACKING").arg("ON").clone();
+        let asked: RedisResult<()> = tracking.query_async(&mut self.connection.clone()).await;
+        self.state.tracks.store(asked.is_ok(), Ordering::Relaxed);
+    }
+
+    /// Whether it does.
+    pub fn tracks(&self) -> bool {
+        self.state.tracks.load(Ordering::Relaxed)
     }
 
     /// The server's `run_id`; `None` where this user may not ask for it.

@@ -157,6 +157,12 @@ impl Lock {
         self.0.lost_before(Some(margin)).await;
     }
 
+    /// Returns after so long, or as soon as a server tells that somebody has changed the lock (a DEL, say): when to
+    /// call [`Lock::extend`] next. Servers tell where the user may run `CLIENT TRACKING` and `LOCK.TTL`.
+    pub async fn renewal_due(&self, after: Duration) {
+        self.0.renewal_due(after).await;
+    }
+
     /// A view of this lock to hand to the work. It does not release when it is dropped.
     pub fn lease(&self) -> Lease {
         Lease(Arc::clone(&self.0))
@@ -260,6 +266,30 @@ impl LockState {
     pub fn failure(&self, answers: &[NodeAnswer]) -> crate::Failure {
         let claimed = self.claimed();
         self.quorum.failure(&claimed.claim.terms, answers, self.validity())
+    }
+
+    /// Has the servers tell when somebody else changes what is locked, where they can.
+    fn track(&self) {
+        let terms = Arc::clone(&self.claimed().claim.terms);
+        let links = self.quorum.nodes.iter().filter_map(|node| node.link()).filter(|link| link.tracks());
+        for link in links {
+            for look in terms.look() {
+                let Ok(asked) = link.ask(&look) else { continue };
+                // The answer is no matter; but dropped now, it would not be sent.
+                self.quorum.spawn(async move { drop(asked.await) });
+            }
+        }
+    }
+
+    /// Returns after so long, or as soon as a server tells that the lock has been changed: time to extend it.
+    pub async fn renewal_due(&self, after: Duration) {
+        let mut changes = self.quorum.changes.listen();
+        let names = self.resources();
+        self.track();
+        tokio::select! {
+            () = tokio::time::sleep(after) => {}
+            () = changes.changed(&names) => {}
+        }
     }
 
     pub async fn lost_before(&self, margin: Option<Duration>) {

@@ -1,5 +1,6 @@
 //! A node: its connection, which a task of its own makes and makes again.
 
+use crate::changes::Changes;
 use crate::command::{Packed, Reply};
 use crate::error::{Error, NodeError};
 use crate::link::{Asked, Link};
@@ -36,6 +37,7 @@ pub(crate) struct Node {
     state: watch::Sender<State>,
     hurry: Notify,
     identities: Arc<Identities>,
+    changes: Changes,
     connect_timeout: Duration,
     /// Connections for requests that wait on the server, not in use at the moment.
     spare: Mutex<Vec<Arc<Link>>>,
@@ -48,6 +50,7 @@ impl Node {
         number: usize,
         url: &str,
         identities: &Arc<Identities>,
+        changes: &Changes,
         connect_timeout: Duration,
     ) -> Result<Node, Error> {
         // Not the URL itself: there may be a password in it.
@@ -78,6 +81,7 @@ impl Node {
             state: watch::Sender::new(State::Down { attempts: 0, since: None, why }),
             hurry: Notify::new(),
             identities: Arc::clone(identities),
+            changes: changes.clone(),
             connect_timeout,
             spare: Mutex::default(),
         })
@@ -181,9 +185,9 @@ impl Node {
 
     async fn open(&self, generation: u64) -> Result<Arc<Link>, NodeError> {
         let open = async {
-            let link = Link::open(&self.client, generation).await?;
-            let run_id = link.run_id().await?;
-            Ok((link, run_id))
+            let link = Link::open(&self.client, generation, &self.changes).await?;
+            let (run_id, ()) = tokio::join!(link.run_id(), link.track());
+            Ok((link, run_id?))
         };
         let late = |_| {
             NodeError::Unreachable(format!("none was there after {} ms", self.connect_timeout.as_millis()))

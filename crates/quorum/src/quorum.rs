@@ -1,6 +1,7 @@
 //! A set of independent servers that locks are taken on.
 
 use crate::acquire::Acquire;
+use crate::changes::Changes;
 use crate::error::Error;
 use crate::lock::Lease;
 use crate::node::{Identities, Node};
@@ -49,9 +50,9 @@ impl Quorum {
         U: IntoIterator<Item: AsRef<str>>,
     {
         options.check()?;
-        let identities = Arc::new(Identities::default());
+        let (identities, changes) = (Arc::new(Identities::default()), Changes::default());
         let node = |(number, url): (usize, U::Item)| {
-            Node::new(number, url.as_ref(), &identities, options.connect_timeout).map(Arc::new)
+            Node::new(number, url.as_ref(), &identities, &changes, options.connect_timeout).map(Arc::new)
         };
         let nodes: Vec<Arc<Node>> = urls.into_iter().enumerate().map(node).collect::<Result<_, _>>()?;
         if nodes.is_empty() {
@@ -62,7 +63,7 @@ impl Quorum {
                 return Err(Error::Config(format!("{} is listed twice: list each server once", node.name)));
             }
         }
-        let quorum = Quorum(Arc::new(Shared::start(nodes, options)));
+        let quorum = Quorum(Arc::new(Shared::start(nodes, options, changes)));
         quorum.connected().await;
         quorum.0.check_nodes()?;
         Ok(quorum)

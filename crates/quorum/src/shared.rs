@@ -1,5 +1,6 @@
 //! What a quorum and all that came from it have in common.
 
+use crate::changes::Changes;
 use crate::command::Terms;
 use crate::error::{Error, Failure, NodeAnswer, NodeReport};
 use crate::node::Node;
@@ -15,6 +16,8 @@ use tokio::task::AbortHandle;
 pub(crate) struct Shared {
     pub nodes: Vec<Arc<Node>>,
     pub options: Options,
+    /// What the servers tell of by themselves.
+    pub changes: Changes,
     /// The highest token that an acquisition was completed with.
     completed: AtomicU64,
     /// How far the wall clock is moved, for tests.
@@ -29,13 +32,14 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Starts a task for each node, on the runtime in whose context this is called.
-    pub fn start(nodes: Vec<Arc<Node>>, options: Options) -> Shared {
+    pub fn start(nodes: Vec<Arc<Node>>, options: Options, changes: Changes) -> Shared {
         let runtime = Handle::current();
         let connect = |node: &Arc<Node>| runtime.spawn(Arc::clone(node).keep_connected()).abort_handle();
         Shared {
             connecting: nodes.iter().map(connect).collect(),
             nodes,
             options,
+            changes,
             completed: AtomicU64::new(0),
             wall_ahead_ms: AtomicI64::new(0),
             acquired: AtomicU64::new(0),

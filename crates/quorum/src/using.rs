@@ -43,7 +43,7 @@ async fn renew(lock: Arc<LockState>) {
         let lost = tokio::select! {
             biased;
             () = lock.lost_before(None) => true,
-            () = tokio::time::sleep(pause) => false,
+            () = lock.renewal_due(pause) => false,
         };
         if lost {
             break;

@@ -40,6 +40,26 @@ fn a_lock_that_was_deleted_is_lost() {
     }
 }
 
+/// The servers tell of it: nobody waits for the next renewal, which is half a minute away.
+#[test]
+fn a_lock_that_was_deleted_is_known_to_be_lost_at_once() {
+    for nodes in [1, 3] {
+        let cluster = Cluster::start(nodes);
+        let mut program =
+            run(&cluster.urls(), ["--ttl", "2m", "--", "sh", "-c", "echo ready; exec sleep 1000"]);
+        program.says("ready");
+        // Once the servers know that it is looked at.
+        let tracked = |node: &Node| node.server().info_u64("stats", "tracking_total_keys") > 0;
+        eventually(BOUND, || cluster.nodes().iter().all(tracked));
+        for node in cluster.nodes() {
+            node.server().connect().run(["DEL", KEY]);
+        }
+        let outcome = program.outcome();
+        assert_eq!(outcome.code(), 76, "{outcome:?}");
+        assert!(outcome.err.contains("had lost it"), "{outcome:?}");
+    }
+}
+
 /// Two processes that do not listen to SIGTERM, one the child of the other; both tell their numbers.
 const STUBBORN: &str = r#"
     trap '' TERM INT

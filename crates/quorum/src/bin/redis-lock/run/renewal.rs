@@ -15,7 +15,7 @@ pub async fn renew(lock: &Lock, ttl: Duration, mut kept: impl FnMut()) -> Error 
     let mut failing = false;
     let mut pause = until_half(lock, ttl);
     loop {
-        tokio::time::sleep(pause).await;
+        lock.renewal_due(pause).await;
         pause = match lock.extend(ttl).await {
             Ok(_) => {
                 if failing {
