@@ -29,13 +29,13 @@ build: setup ## Build the module: target/release/libredis_lock.so
 	cargo build --release
 
 tool: setup ## Build the tool: target/release/redis-lock
-	cargo build --release --package redis-lock-quorum
+	cargo build --release --package redis-lock-cli
 
 run: port build ## Start a server with the module in the foreground (PORT=6380 for another port)
 	@scripts/run.sh
 
 demo: build ## Show a lock over five local servers, two of which die, and then a third
-	@cargo run --quiet --release --package redis-lock-quorum -- demo
+	@cargo run --quiet --release --package redis-lock-cli -- demo
 
 port:
 	@scripts/port.sh

@@ -14,7 +14,7 @@ servers=$(scripts/servers.sh "$@") || missing=yes
 
 # The paths of the test programs, as cargo tells them.
 programs=$(cargo test --release --no-run --message-format=json --quiet \
-    --package redis-lock --package redis-lock-quorum --package redis-lock-harness |
+    --package redis-lock --package redis-lock-quorum --package redis-lock-cli --package redis-lock-harness |
     python3 -c '
 import json, sys
 for line in sys.stdin:

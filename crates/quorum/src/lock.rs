@@ -5,6 +5,7 @@ use crate::clock::Moment;
 use crate::error::{Error, NodeAnswer};
 use crate::node::Flight;
 use crate::release::Released;
+use crate::renewal::Renewal;
 use crate::shared::Shared;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -157,10 +158,13 @@ impl Lock {
         self.0.lost_before(Some(margin)).await;
     }
 
-    /// Returns after so long, or as soon as a server tells that somebody has changed the lock (a DEL, say): when to
-    /// call [`Lock::extend`] next. Servers tell where the user may run `CLIENT TRACKING` and `LOCK.TTL`.
-    pub async fn renewal_due(&self, after: Duration) {
-        self.0.renewal_due(after).await;
+    /// Keeps the lock: extends it by `ttl` whenever half of that is over, or a server tells that somebody has changed
+    /// the lock (a DEL, say; servers tell where the user may run `CLIENT TRACKING` and `LOCK.TTL`). `told` hears of each
+    /// extension. To be awaited beside the work, with [`Lock::lost`]: [`Quorum::using`](crate::Quorum::using) does both.
+    ///
+    /// Returns when there is no more use in it: [`Error::Lost`], or [`Error::Config`] for a ttl that is no good.
+    pub async fn renew(&self, ttl: Duration, told: impl FnMut(Renewal)) -> Error {
+        crate::renewal::renew(&self.0, ttl, told).await
     }
 
     /// A view of this lock to hand to the work. It does not release when it is dropped.

@@ -1,7 +1,7 @@
 //! `redis-lock demo`: five nodes on this machine, two of which die, and a third.
 
 mod nodes;
-mod story;
+mod script;
 
 use crate::exit::{self, Status};
 use crate::say;
@@ -45,7 +45,7 @@ pub async fn demo(arguments: Arguments) -> Status {
     let told = tokio::select! {
         biased;
         signal = signals.end() => Err(signal),
-        told = story::tell(&mut nodes, arguments.fast) => Ok(told),
+        told = script::tell(&mut nodes, arguments.fast) => Ok(told),
     };
     drop(nodes);
     match told {
