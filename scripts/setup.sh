@@ -103,9 +103,10 @@ install_packages() {
 # For the programs of docs/node, which the tests run where Node.js is there.
 prepare_node() {
     command -v npm >/dev/null || return 0
-    [ ! docs/node/package-lock.json -nt docs/node/node_modules/.package-lock.json ] || (
-        cd docs/node && npm ci --silent --no-audit --no-fund && touch node_modules/.package-lock.json
-    ) || echo "The packages of docs/node could not be had: its programs are not tested." >&2
+    installed=docs/node/node_modules/.package-lock.json
+    if [ -e $installed ] && [ ! docs/node/package-lock.json -nt $installed ]; then return 0; fi
+    (cd docs/node && npm ci --silent --no-audit --no-fund && touch node_modules/.package-lock.json) ||
+        echo "The packages of docs/node could not be had: its programs are not tested." >&2
 }
 
 check_cargo
