@@ -19,13 +19,13 @@ pub fn measure(size: &Size) -> Vec<Table> {
     let drains: Vec<Drain> = size.crowds.into_iter().map(drain).collect();
     let first = drains[0].cpu;
     let mut rows = Vec::new();
-    for (drain, clients) in drains.iter().zip(size.crowds) {
+    for (number, (drain, clients)) in drains.iter().zip(size.crowds).enumerate() {
         let name = |what: &str| format!("{what}, {} clients", grouped(clients));
-        rows.push(
-            Row::new(name("server CPU for each, us"), drain.cpu)
-                .ratio(drain.cpu / first, "large / small")
-                .at_most(LINEAR),
-        );
+        let each = Row::new(name("server CPU for each, us"), drain.cpu);
+        rows.push(match number {
+            0 => each,
+            _ => each.ratio(drain.cpu / first, "large / small").at_most(LINEAR),
+        });
         rows.push(Row::new(name("until all were told, ms"), drain.took));
         rows.push(Row::new(name("longest PING meanwhile, ms"), drain.ping).at_most(PING_BOUND_MS));
     }
