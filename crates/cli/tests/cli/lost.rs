@@ -1,10 +1,19 @@
 //! `redis-lock run`: the lock goes on while the command runs, and the command does not go on without it.
 
 use crate::support::*;
-use redis_lock_harness::{Cluster, Node, eventually};
+use redis_lock_harness::{Cluster, Node, Way, eventually};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
+
+/// Deletes the lock on all nodes before the program hears of any: one node alone would be joined again.
+fn delete_everywhere(cluster: &Cluster) {
+    cluster.nodes().iter().for_each(|node| node.proxy().hold(Way::ToClient));
+    for node in cluster.nodes() {
+        node.server().connect().run(["DEL", KEY]);
+    }
+    cluster.nodes().iter().for_each(|node| node.proxy().heal());
+}
 
 #[test]
 fn it_is_renewed_beyond_the_ttl() {
@@ -31,9 +40,7 @@ fn a_lock_that_was_deleted_is_lost() {
         let mut program =
             run(&cluster.urls(), ["--ttl", "1500ms", "--", "sh", "-c", "echo ready; exec sleep 60"]);
         program.says("ready");
-        for node in cluster.nodes() {
-            node.server().connect().run(["DEL", KEY]);
-        }
+        delete_everywhere(&cluster);
         let outcome = program.outcome();
         assert_eq!(outcome.code(), 76, "{outcome:?}");
         assert!(outcome.err.contains("had lost it"), "{outcome:?}");
@@ -51,9 +58,7 @@ fn a_lock_that_was_deleted_is_known_to_be_lost_at_once() {
         // Once the servers know that it is looked at.
         let tracked = |node: &Node| node.server().info_u64("stats", "tracking_total_keys") > 0;
         eventually(BOUND, || cluster.nodes().iter().all(tracked));
-        for node in cluster.nodes() {
-            node.server().connect().run(["DEL", KEY]);
-        }
+        delete_everywhere(&cluster);
         let outcome = program.outcome();
         assert_eq!(outcome.code(), 76, "{outcome:?}");
         assert!(outcome.err.contains("had lost it"), "{outcome:?}");
@@ -132,10 +137,12 @@ fn a_lock_that_others_took_ends_the_command() {
     let cluster = Cluster::start(3);
     let mut program = run(&cluster.urls(), ["--ttl", "2s", "--", "sh", "-c", "echo ready; exec sleep 1000"]);
     program.says("ready");
+    cluster.nodes().iter().for_each(|node| node.proxy().hold(Way::ToClient));
     for node in cluster.nodes() {
         node.server().connect().run(["DEL", KEY]);
     }
     hold_for_stranger(cluster.nodes());
+    cluster.nodes().iter().for_each(|node| node.proxy().heal());
     let outcome = program.outcome();
     assert_eq!(outcome.code(), 76, "{outcome:?}");
     assert!(outcome.err.contains("had lost it") || outcome.err.contains("others hold it"), "{outcome:?}");

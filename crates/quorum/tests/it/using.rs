@@ -77,10 +77,13 @@ async fn the_signal_comes_at_once_when_others_have_it() {
     let left = quorum
         .using("key", Duration::from_secs(4), |lock| async {
             held_everywhere(&cluster, "key").await;
+            // Before the client hears of either: one node alone would be joined again.
+            cluster.nodes().iter().for_each(|node| node.proxy().hold(Way::ToClient));
             for node in &cluster.nodes()[..2] {
                 node.server().connect().run(["DEL", "key"]);
                 hold_for_stranger(node, "key");
             }
+            cluster.nodes().iter().for_each(|node| node.proxy().heal());
             told_in_time(lock).await
         })
         .await
