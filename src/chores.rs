@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use redis_lock_core::Bytes;
 
-use crate::state::state;
+use crate::ffi::wakeup::WakeUp;
 use crate::waiting::{Handover, Waiting};
 
 /// What was done to locks by others than LOCK commands.
@@ -33,12 +33,6 @@ impl<T> List<T> {
         self.0.borrow().is_empty()
     }
 
-    /// Notes one thing more, and makes sure that it is done soon.
-    pub fn add(&self, item: T) {
-        self.0.borrow_mut().push(item);
-        state().chores.stir();
-    }
-
     /// All of it.
     pub fn take(&self) -> Vec<T> {
         self.0.take()
@@ -58,8 +52,9 @@ impl<T> List<T> {
 }
 
 /// All that there is to do.
-#[derive(Default)]
 pub struct Chores {
+    /// What wakes the server for them, and for the next deadline.
+    wake_up: WakeUp,
     /// Clients whose wait has ended, to be answered.
     pub concluded: List<Rc<Waiting>>,
     /// Grants whose reply was written in this turn, and to which client.
@@ -78,6 +73,32 @@ pub struct Chores {
 }
 
 impl Chores {
+    /// Nothing to do, and what wakes the server.
+    pub fn new(wake_up: WakeUp) -> Self {
+        Chores {
+            wake_up,
+            concluded: List::default(),
+            told: List::default(),
+            undelivered: List::default(),
+            closed: List::default(),
+            changes: List::default(),
+            open: Cell::new(0),
+            moved: RefCell::default(),
+            asleep: Cell::new(false),
+        }
+    }
+
+    /// What wakes the server.
+    pub fn wake_up(&self) -> &WakeUp {
+        &self.wake_up
+    }
+
+    /// Notes one thing more in a list of these, and makes sure that it is done soon.
+    pub fn add<T>(&self, list: &List<T>, item: T) {
+        list.0.borrow_mut().push(item);
+        self.wake();
+    }
+
     /// Whether anything but answering is to be done.
     #[inline]
     pub fn are_there(&self) -> bool {
@@ -125,10 +146,10 @@ impl Chores {
         self.asleep.set(false);
     }
 
-    /// Something was noted.
-    pub fn stir(&self) {
+    /// Wakes the event loop, should it sleep.
+    pub fn wake(&self) {
         if self.asleep.get() {
-            state().wake_now();
+            self.wake_up.ring_now();
         }
     }
 }

@@ -1,13 +1,13 @@
 //! The fields of INFO lock.
 
 use crate::ffi::info::Section;
-use crate::state::state;
+use crate::module::Module;
 
 /// Adds them all.
-pub fn fields(section: &Section) {
-    let (state, totals) = (state(), &state().totals);
-    section.field(c"held", state.held());
-    section.field(c"waiting", state.lines().borrow().len() as u64);
+pub fn fields(module: &Module, section: &Section) {
+    let totals = &module.totals;
+    section.field(c"held", module.held());
+    section.field(c"waiting", module.lines().borrow().len() as u64);
     section.field(c"acquired", totals.acquired.get());
     section.field(c"reacquired", totals.reacquired.get());
     section.field(c"refused", totals.refused.get());
@@ -21,6 +21,6 @@ pub fn fields(section: &Section) {
     section.field(c"sessions_dropped", totals.sessions_dropped.get());
     section.field(c"wait_ms_sum", totals.wait_ms_sum.get());
     section.field(c"hold_ms_sum", totals.hold_ms_sum.get());
-    section.field(c"last_fence", state.tokens().last());
-    section.field(c"cooldown_ms", u64::try_from(state.cooldown_left_ms(state.now())).unwrap_or(0));
+    section.field(c"last_fence", module.tokens().last());
+    section.field(c"cooldown_ms", u64::try_from(module.cooldown_left_ms(module.now())).unwrap_or(0));
 }

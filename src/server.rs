@@ -1,79 +1,167 @@
-//! What the server goes through: start, loading, changes of role, children.
+//! What the server goes through: start, loading, changes of role, children; and how it tells the module.
 
+use redis_lock_core::time::Micros;
+use redis_lock_core::Lock;
+
+use crate::arrivals;
 use crate::chores::Change;
+use crate::commands::{
+    acquire, check, effect_drop, effect_hold, effect_last, extend, info, macquire, mextend, mrelease, owner,
+    probe, release, ttl,
+};
+use crate::configuration;
+use crate::ffi::arguments::Str;
 use crate::ffi::context::Ctx;
-use crate::sessions;
-use crate::state::{state, Loading};
+use crate::ffi::entry::{register, Register};
+use crate::ffi::host::{Host, LoadStep, Origin};
+use crate::ffi::info::Section;
+use crate::ffi::load::Load;
+use crate::ffi::value::Value;
+use crate::ffi::wakeup::WakeUp;
+use crate::module::Module;
+use crate::{info as info_section, sessions, turn, waiting};
 
-/// At load: the role, who listens, and the timer.
-///
-/// # Errors
-/// What the system did not give.
-pub fn start(ctx: &Ctx) -> Result<(), &'static str> {
-    let state = state();
-    state.set_replica(ctx.is_replica());
-    state.set_listened_to(may_be_listened_to(ctx));
-    state.set_other_modules(has_other_modules(ctx));
-    match state.wake_up() {
-        Some(wake_up) if wake_up.join_event_loop() => Ok(()),
-        _ => Err("timerfd"),
+impl Load for Module {
+    const NAME: &'static std::ffi::CStr = c"lock";
+    /// 0.1.0
+    const VERSION: i32 = 100;
+    const COMMANDS: &'static [Register] = &[
+        register::<acquire::Acquire>,
+        register::<release::Release>,
+        register::<extend::Extend>,
+        register::<owner::Owner>,
+        register::<ttl::Ttl>,
+        register::<info::Info>,
+        register::<check::Check>,
+        register::<macquire::Macquire>,
+        register::<mextend::Mextend>,
+        register::<mrelease::Mrelease>,
+        register::<effect_hold::Hold>,
+        register::<effect_drop::DropHolds>,
+        register::<effect_last::Last>,
+        register::<probe::Probe>,
+    ];
+
+    /// The role, who listens, and the timer.
+    fn start(ctx: &Ctx) -> Result<&'static Self, &'static str> {
+        let module: &'static Module = Box::leak(Box::new(Module::new(WakeUp::new().ok_or("timerfd")?)));
+        module.set_replica(ctx.is_replica());
+        module.set_listened_to(may_be_listened_to(ctx));
+        module.set_other_modules(has_other_modules(ctx));
+        match module.chores.wake_up().join_event_loop() {
+            true => Ok(module),
+            false => Err("timerfd"),
+        }
+    }
+
+    fn stop(&self) {
+        self.chores.wake_up().leave_event_loop();
+    }
+
+    fn register_settings(ctx: &Ctx) -> bool {
+        configuration::register(ctx)
+    }
+
+    fn warn(ctx: &Ctx) {
+        configuration::warn(ctx);
     }
 }
 
-/// The module is not loaded after all: gives back what would be left of it.
-pub fn stop() {
-    if let Some(wake_up) = state().wake_up() {
-        wake_up.leave_event_loop();
+impl Host for Module {
+    fn on_role(&'static self, is_master: bool) {
+        self.set_replica(!is_master);
+        self.set_listened_to(true);
+        if is_master {
+            self.restart_as_master();
+        } else {
+            sessions::end_none(self);
+            self.chores.closed.take();
+        }
     }
-}
 
-/// A data set is being loaded: what its commands say is carried out, not decided.
-pub fn loading_started(from: Loading) {
-    state().set_loading(Some(from));
-}
-
-/// The data set is there. A master that was restarted may let replicas go on where they were:
-/// then changes must be replicated from the first one on.
-pub fn loading_ended(ctx: &Ctx) {
-    let state = state();
-    state.set_loading(None);
-    state.note_change(Change::Database(None));
-    state.set_listened_to(state.is_listened_to() || may_be_listened_to(ctx));
-}
-
-/// From now on another server decides.
-pub fn became_replica() {
-    let state = state();
-    state.set_replica(true);
-    state.set_listened_to(true);
-    sessions::end_none();
-    state.chores.closed.take();
-}
-
-/// From now on this server decides.
-pub fn became_master() {
-    let state = state();
-    state.set_replica(false);
-    state.set_listened_to(true);
-    state.restart_as_master();
-}
-
-/// A child writes a snapshot, for a file or for a replica: from now on somebody may listen. An
-/// AOF rewritten without preamble has no room for the last token, so it is replicated once by
-/// itself: that lands in the file that follows the rewritten one. Only then: it counts as a
-/// change, and a server that found one after each of its snapshots would save for ever.
-pub fn child_born(ctx: &Ctx) {
-    let state = state();
-    state.set_listened_to(true);
-    if ctx.server_info(c"persistence", c"aof_rewrite_in_progress") != Some(0) {
-        state.set_last_due(true);
+    /// What a data set's commands say is carried out, not decided. A master that was restarted may let
+    /// replicas go on where they were: then changes must be replicated from the first one on.
+    fn on_loading(&'static self, ctx: &Ctx, step: LoadStep) {
+        if step != LoadStep::Ended {
+            return self.set_loading(Some(step));
+        }
+        self.set_loading(None);
+        self.note_change(Change::Database(None));
+        self.set_listened_to(self.is_listened_to() || may_be_listened_to(ctx));
     }
-}
 
-/// The configuration has changed: save points may have been set.
-pub fn configured(ctx: &Ctx) {
-    let state = state();
-    state.set_listened_to(state.is_listened_to() || may_be_listened_to(ctx));
+    fn on_flush(&'static self, db: Option<i32>) {
+        arrivals::flush(self, db);
+    }
+
+    fn on_swap(&'static self, first: i32, second: i32) {
+        arrivals::swap(self, first, second);
+    }
+
+    /// A child writes a snapshot, for a file or for a replica: from now on somebody may listen. An
+    /// AOF rewritten without preamble has no room for the last token, so it is replicated once by
+    /// itself: that lands in the file that follows the rewritten one. Only then: it counts as a
+    /// change, and a server that found one after each of its snapshots would save for ever.
+    fn on_fork(&'static self, ctx: &Ctx) {
+        self.set_listened_to(true);
+        if ctx.server_info(c"persistence", c"aof_rewrite_in_progress") != Some(0) {
+            self.set_last_due(true);
+        }
+    }
+
+    /// Save points may have been set.
+    fn on_config(&'static self, ctx: &Ctx) {
+        self.set_listened_to(self.is_listened_to() || may_be_listened_to(ctx));
+    }
+
+    fn on_modules(&'static self) {
+        self.set_other_modules(true);
+    }
+
+    fn before_sleep(&'static self, ctx: &Ctx) {
+        turn::before_sleep(self, ctx);
+    }
+
+    fn after_sleep(&'static self) {
+        turn::after_sleep(self);
+    }
+
+    fn on_client_closed(&'static self, ctx: &Ctx, client: u64) {
+        sessions::closed(self, client);
+        waiting::closed(self, ctx, client);
+    }
+
+    fn expects_arrival(&'static self) -> bool {
+        self.take_arrival()
+    }
+
+    fn on_added(&'static self, ctx: &Ctx, name: Str, from: Origin) {
+        arrivals::arrive(self, ctx, name, from);
+    }
+
+    fn on_removed(&'static self, value: &Value) {
+        arrivals::leave(self, value);
+    }
+
+    fn info(&'static self, section: &Section) {
+        info_section::fields(self, section);
+    }
+
+    fn now(&'static self) -> Micros {
+        Module::now(self)
+    }
+
+    fn last_token(&'static self) -> Option<u64> {
+        self.tokens().used().then(|| self.tokens().last())
+    }
+
+    fn accept_token(&'static self, token: u64) {
+        Module::accept_token(self, token);
+    }
+
+    fn on_read(&'static self, lock: &Lock, taken_over: &mut dyn FnMut() -> bool) -> Result<(), u64> {
+        arrivals::read(self, lock, taken_over)
+    }
 }
 
 /// To build an effect costs time even where nobody hears it. Nobody can while the AOF is off,

@@ -2,15 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use redis_lock_core::time::Micros;
 use redis_lock_core::{Bytes, Hold};
 
+use crate::budget::Budget;
 use crate::ffi::context::Ctx;
 use crate::ffi::events::hear_of_closes;
 use crate::ffi::value::{Value, ValueRef};
+use crate::module::Module;
 use crate::service;
-use crate::state::state;
-use crate::turn;
 
 /// The holds of each client that are to end with it. A value that leaves its key leaves this index
 /// with all its holds, and comes back with them if it arrives at another one.
@@ -48,68 +47,75 @@ impl Sessions {
 }
 
 /// A hold is bound to the clients that it names.
-pub fn remember(value: &Value, hold: &Hold) {
+pub fn remember(module: &'static Module, value: &Value, hold: &Hold) {
     if !hold.sessions().is_empty() {
         hear_of_closes();
     }
     let owner: Bytes = hold.owner().into();
-    let mut sessions = state().sessions().borrow_mut();
+    let mut sessions = module.sessions().borrow_mut();
     hold.sessions().iter().for_each(|&client| sessions.insert(client, value, &owner));
 }
 
 /// A hold is gone, or bound to others from here on.
-pub fn forget(value: &Value, hold: &Hold) {
+pub fn forget(module: &'static Module, value: &Value, hold: &Hold) {
     let entry = (ValueRef::new(value), hold.owner().into());
-    let mut sessions = state().sessions().borrow_mut();
+    let mut sessions = module.sessions().borrow_mut();
     hold.sessions().iter().for_each(|&client| sessions.remove(client, &entry));
 }
 
 /// All holds of a value that has come to a key.
-pub fn remember_all(value: &Value) {
-    value.lock().holds().filter(|hold| !hold.sessions().is_empty()).for_each(|hold| remember(value, hold));
+pub fn remember_all(module: &'static Module, value: &Value) {
+    value
+        .lock()
+        .holds()
+        .filter(|hold| !hold.sessions().is_empty())
+        .for_each(|hold| remember(module, value, hold));
 }
 
 /// All holds of a value that leaves its key.
-pub fn forget_all(value: &Value) {
-    if state().has_sessions() {
-        value.lock().holds().filter(|hold| !hold.sessions().is_empty()).for_each(|hold| forget(value, hold));
+pub fn forget_all(module: &'static Module, value: &Value) {
+    if module.has_sessions() {
+        value
+            .lock()
+            .holds()
+            .filter(|hold| !hold.sessions().is_empty())
+            .for_each(|hold| forget(module, value, hold));
     }
 }
 
 /// From now on another server decides: only the ttl counts.
-pub fn end_none() {
-    let sessions = state().sessions().take();
+pub fn end_none(module: &'static Module) {
+    let sessions = module.sessions().take();
     for (value, owner) in sessions.0.into_values().flatten() {
         value.get().make_plain(owner.as_slice());
     }
 }
 
 /// A client was closed.
-pub fn closed(client: u64) {
-    if state().sessions().borrow().contains(client) {
-        state().chores.closed.add(client);
+pub fn closed(module: &'static Module, client: u64) {
+    if module.sessions().borrow().contains(client) {
+        module.chores.add(&module.chores.closed, client);
     }
 }
 
 /// Ends what was bound to clients that were closed; false where time has run out before all is done.
-pub fn end_closed(ctx: &Ctx, began: Micros) -> bool {
-    let state = state();
-    while let Some(client) = state.chores.closed.pop() {
+pub fn end_closed(module: &'static Module, ctx: &Ctx, budget: Budget) -> bool {
+    while let Some(client) = module.chores.closed.pop() {
         loop {
-            let entry = state.sessions().borrow().any_of(client);
+            let entry = module.sessions().borrow().any_of(client);
             let Some((value, owner)) = entry else { break };
-            let now = state.now();
-            if turn::is_over(began, now) {
-                state.chores.closed.add(client);
+            let now = module.now();
+            if budget.exhausted(now) {
+                module.chores.add(&module.chores.closed, client);
                 return false;
             }
             let (db, name) = value.get().home();
-            service::change_outside_command(ctx, (db, &name), now, began, |subject| {
+            service::change_outside_command(module, ctx, (db, &name), now, budget, |subject| {
                 subject.purge();
                 subject.close_session(owner.as_slice(), client);
             });
             // Whatever became of it: it must not be met again for ever.
-            state.sessions().borrow_mut().remove(client, &(value, owner));
+            module.sessions().borrow_mut().remove(client, &(value, owner));
         }
     }
     true

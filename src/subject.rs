@@ -11,8 +11,8 @@ use crate::ffi::arguments::Str;
 use crate::ffi::context::{publishes_events, Class, Ctx};
 use crate::ffi::key::Key;
 use crate::ffi::replicate::{self, Gone};
+use crate::module::{Counter, Module, Totals};
 use crate::sessions;
-use crate::state::{state, Counter, Totals};
 
 /// So many holds of one lock are taken out at a time: what a crowd leaves behind does not make clients wait.
 const HOLDS: usize = 128;
@@ -74,6 +74,7 @@ impl From<Cause> for End {
 
 /// An open key, and what has been done to its lock so far.
 pub struct Subject<'c> {
+    module: &'static Module,
     ctx: &'c Ctx,
     key: Key<'c>,
     now: Micros,
@@ -94,11 +95,12 @@ impl<'c> Subject<'c> {
     /// # Errors
     /// [`Error::WrongType`].
     #[inline]
-    pub fn open(ctx: &'c Ctx, name: Str<'c>, now: Micros) -> Result<Self, Error> {
+    pub fn open(module: &'static Module, ctx: &'c Ctx, name: Str<'c>, now: Micros) -> Result<Self, Error> {
         let key = Key::open(ctx, name)?;
-        let decided = !state().is_passive();
-        let line = if state().has_lines() { state().line(key.db(), name.bytes()) } else { None };
+        let decided = !module.is_passive();
+        let line = if module.has_lines() { module.line(key.db(), name.bytes()) } else { None };
         Ok(Subject {
+            module,
             ctx,
             key,
             now,
@@ -115,8 +117,13 @@ impl<'c> Subject<'c> {
     ///
     /// # Errors
     /// [`Error::WrongType`].
-    pub fn open_to_follow(ctx: &'c Ctx, name: Str<'c>, now: Micros) -> Result<Self, Error> {
-        Ok(Subject { decided: false, ..Subject::open(ctx, name, now)? })
+    pub fn open_to_follow(
+        module: &'static Module,
+        ctx: &'c Ctx,
+        name: Str<'c>,
+        now: Micros,
+    ) -> Result<Self, Error> {
+        Ok(Subject { decided: false, ..Subject::open(module, ctx, name, now)? })
     }
 
     /// Opens all keys of a command, each once however often it is named.
@@ -124,12 +131,22 @@ impl<'c> Subject<'c> {
     /// # Errors
     /// [`Error::WrongType`] if one of them holds something else.
     pub fn open_all(
+        module: &'static Module,
         ctx: &'c Ctx,
         names: impl Iterator<Item = Str<'c>>,
         now: Micros,
     ) -> Result<Vec<Self>, Error> {
         let mut seen = std::collections::HashSet::new();
-        names.filter(|name| seen.insert(name.bytes())).map(|name| Subject::open(ctx, name, now)).collect()
+        names
+            .filter(|name| seen.insert(name.bytes()))
+            .map(|name| Subject::open(module, ctx, name, now))
+            .collect()
+    }
+
+    /// The module.
+    #[inline]
+    pub fn module(&self) -> &'static Module {
+        self.module
     }
 
     /// The lock as it stands.
@@ -195,14 +212,14 @@ impl<'c> Subject<'c> {
     #[inline]
     pub fn grant(&mut self, grant: &Grant, words: Option<(Str, Str)>) {
         let persisted = self.key.persist();
-        let was_bound = state().has_sessions() && self.unbind(grant.owner);
+        let was_bound = self.module.has_sessions() && self.unbind(grant.owner);
         let granted = self.key.lock_or_create().grant(grant);
         if was_bound || grant.session.is_some() {
             self.bind(grant.owner);
         }
         match granted {
             Granted::New => {
-                state().add_held(1);
+                self.module.add_held(1);
                 self.count(|totals| totals.acquired.add(1));
                 self.touched = true;
                 self.events.push(Event::Acquired);
@@ -266,19 +283,19 @@ impl<'c> Subject<'c> {
         self.unbind(hold.owner());
         let persisted = self.key.persist();
         self.key.lock_or_create().put(hold);
-        state().add_held(usize::from(event == Event::Acquired));
+        self.module.add_held(usize::from(event == Event::Acquired));
         self.touched |= touched || persisted;
         self.events.push(event);
     }
 
     #[inline]
     fn went(&mut self, end: End, hold: Hold) {
-        state().sub_held(1);
+        self.module.sub_held(1);
         if let Some(value) = self.key.value().filter(|_| !hold.sessions().is_empty()) {
-            sessions::forget(value, &hold);
+            sessions::forget(self.module, value, &hold);
         }
         self.count(|totals| {
-            state().count_end(&hold, self.now);
+            self.module.count_end(&hold, self.now);
             end.counter(totals).add(1);
         });
         self.events.push(if end == End::Expired { Event::Expired } else { Event::Released });
@@ -291,7 +308,7 @@ impl<'c> Subject<'c> {
     fn unbind(&self, owner: &[u8]) -> bool {
         let Some(value) = self.key.value() else { return false };
         match value.lock().get(owner).filter(|hold| !hold.sessions().is_empty()) {
-            Some(hold) => sessions::forget(value, hold),
+            Some(hold) => sessions::forget(self.module, value, hold),
             None => return false,
         }
         true
@@ -301,7 +318,7 @@ impl<'c> Subject<'c> {
     fn bind(&self, owner: &[u8]) {
         let Some(value) = self.key.value() else { return };
         if let Some(hold) = value.lock().get(owner) {
-            sessions::remember(value, hold);
+            sessions::remember(self.module, value, hold);
         }
     }
 
@@ -317,7 +334,7 @@ impl<'c> Subject<'c> {
     #[inline]
     fn count(&self, count: impl FnOnce(&Totals)) {
         if self.decided {
-            count(&state().totals);
+            count(&self.module.totals);
         }
     }
 
@@ -325,7 +342,7 @@ impl<'c> Subject<'c> {
     /// lock that passes on is never without a hold.
     #[inline]
     fn tell(&mut self, owner: &[u8], words: Option<(Str, Str)>) {
-        if !self.decided || !state().is_listened_to() {
+        if !self.decided || !self.module.is_listened_to() {
             return;
         }
         let (ctx, name, now) = (self.ctx, self.key.name(), self.now);
@@ -344,7 +361,7 @@ impl<'c> Subject<'c> {
     #[inline]
     fn settle(&mut self, told: Told) {
         if !self.events.is_empty() {
-            if state().is_listened_to() {
+            if self.module.is_listened_to() {
                 self.replicate_rest(told);
             }
             self.deleted = self.store();
@@ -367,7 +384,7 @@ impl<'c> Subject<'c> {
         if self.touched {
             self.ctx.signal_modified(self.key.name());
         }
-        if state().has_other_modules() || publishes_events() {
+        if self.module.has_other_modules() || publishes_events() {
             self.tell_events();
         }
     }
@@ -393,7 +410,7 @@ impl<'c> Subject<'c> {
         let Some(value) = self.key.value() else {
             return false;
         };
-        state().schedule(value);
+        self.module.schedule(value);
         let empty = value.lock().is_empty();
         if empty {
             self.key.delete();

@@ -4,192 +4,180 @@
 use redis_lock_core::time::Micros;
 use redis_lock_core::{Error, LineId};
 
+use crate::budget::Budget;
 use crate::ffi::context::Ctx;
 use crate::ffi::value::ValueRef;
 use crate::ffi::{datatype, replicate};
+use crate::module::Module;
 use crate::service;
 use crate::sessions;
-use crate::state::state;
 use crate::subject::Subject;
 use crate::waiting::{self, Outcome};
-
-/// So long at a time, in microseconds: clients wait meanwhile.
-const TURN: Micros = 1_000;
 
 /// While the server pauses writes no event tells when it ends; so often it is asked, in
 /// microseconds.
 const PAUSE_POLL: Micros = 20_000;
 
-/// Whether what began then has had its time.
-pub fn is_over(began: Micros, now: Micros) -> bool {
-    now - began > TURN
-}
-
 /// At the end of every turn of the event loop.
 #[inline]
-pub fn before_sleep(ctx: &Ctx) {
+pub fn before_sleep(module: &'static Module, ctx: &Ctx) {
     datatype::bury();
-    let state = state();
-    state.forget_departures();
-    let first = state.next_moment();
-    if first.is_some() || state.has_chores() {
-        do_what_is_due(ctx, first);
+    module.forget_departures();
+    let first = module.next_moment();
+    if first.is_some() || module.has_chores() {
+        do_what_is_due(module, ctx, first);
     }
-    if !state.chores.concluded.is_empty() {
-        waiting::answer_all(ctx);
+    if !module.chores.concluded.is_empty() {
+        waiting::answer_all(module, ctx);
     }
-    state.chores.fall_asleep();
+    module.chores.fall_asleep();
 }
 
 /// A new turn of the event loop begins.
-pub fn after_sleep() {
-    state().chores.awake();
-    waiting::replies_sent();
+pub fn after_sleep(module: &'static Module) {
+    module.chores.awake();
+    waiting::replies_sent(module);
 }
 
-fn do_what_is_due(ctx: &Ctx, first: Option<Micros>) {
-    let state = state();
-    let now = state.now();
-    let due = state.has_chores() || first.is_some_and(|moment| moment <= now);
-    let next = if due { work(ctx, now) } else { first };
-    if let (Some(next), Some(wake_up)) = (next, state.wake_up()) {
-        wake_up.arm(next, if due { state.now() } else { now });
+fn do_what_is_due(module: &'static Module, ctx: &Ctx, first: Option<Micros>) {
+    let now = module.now();
+    let due = module.has_chores() || first.is_some_and(|moment| moment <= now);
+    let next = if due { work(module, ctx, now) } else { first };
+    if let Some(next) = next {
+        module.chores.wake_up().arm(next, if due { module.now() } else { now });
     }
 }
 
 /// Does what is due; when to look again.
-fn work(ctx: &Ctx, now: Micros) -> Option<Micros> {
-    let state = state();
-    state.judge_changes();
-    let all_left = leave_late(now);
+fn work(module: &'static Module, ctx: &Ctx, now: Micros) -> Option<Micros> {
+    let budget = Budget::begin(now);
+    module.judge_changes();
+    let all_left = leave_late(module, budget);
     if ctx.writes_are_paused() {
-        return [state.next_limit(), Some(now + PAUSE_POLL)].into_iter().flatten().min();
+        return [module.next_limit(), Some(now + PAUSE_POLL)].into_iter().flatten().min();
     }
-    if state.is_last_due() {
-        state.set_last_due(false);
-        if state.is_listened_to() && state.tokens().used() {
-            replicate::last(ctx, state.tokens().last(), state.is_replica());
+    if module.is_last_due() {
+        module.set_last_due(false);
+        if module.is_listened_to() && module.tokens().used() {
+            replicate::last(ctx, module.tokens().last(), module.is_replica());
         }
     }
-    if state.is_passive() {
+    if module.is_passive() {
         // What was not delivered is taken back if this server decides again.
         return None;
     }
     let done = all_left
-        && take_back_undelivered(ctx, now)
-        && sessions::end_closed(ctx, now)
-        && reclaim(ctx, now)
-        && serve_lines(ctx, now)
-        && state.chores.changes.is_empty();
+        && take_back_undelivered(module, ctx, budget)
+        && sessions::end_closed(module, ctx, budget)
+        && reclaim(module, ctx, budget)
+        && serve_lines(module, ctx, budget)
+        && module.chores.changes.is_empty();
     if done {
-        state.next_moment()
+        module.next_moment()
     } else {
         // Clients have their turn, then this goes on at once.
-        Some(state.now())
+        Some(module.now())
     }
 }
 
 /// Clients who have waited too long leave their lines; false where time has run out before that.
-fn leave_late(began: Micros) -> bool {
-    let state = state();
+fn leave_late(module: &'static Module, budget: Budget) -> bool {
     loop {
-        let now = state.now();
-        let first = state.lines().borrow().first_limit().filter(|(until, _)| *until <= now);
+        let now = module.now();
+        let first = module.lines().borrow().first_limit().filter(|(until, _)| *until <= now);
         let Some((_, line)) = first else { return true };
-        if is_over(began, now) {
+        if budget.exhausted(now) {
             return false;
         }
-        waiting::time_out(line, now);
+        waiting::time_out(module, line, now);
     }
 }
 
 /// Grants of which nobody was told are taken back, and go to the next.
-fn take_back_undelivered(ctx: &Ctx, began: Micros) -> bool {
-    let state = state();
-    while !state.chores.undelivered.is_empty() {
-        let now = state.now();
-        if is_over(began, now) {
+fn take_back_undelivered(module: &'static Module, ctx: &Ctx, budget: Budget) -> bool {
+    while !module.chores.undelivered.is_empty() {
+        let now = module.now();
+        if budget.exhausted(now) {
             return false;
         }
-        let Some(handover) = state.chores.undelivered.pop() else { break };
+        let Some(handover) = module.chores.undelivered.pop() else { break };
         let mut places = vec![handover.place.clone()];
-        places.extend(state.chores.moves());
+        places.extend(module.chores.moves());
         for (db, name) in &places {
             let take_back = |subject: &mut Subject| handover.take_back(subject);
-            service::change_outside_command(ctx, (*db, name), now, began, take_back);
+            service::change_outside_command(module, ctx, (*db, name), now, budget, take_back);
         }
     }
     true
 }
 
 /// Holds past their deadline go, and their locks to who waits for them.
-fn reclaim(ctx: &Ctx, began: Micros) -> bool {
-    let state = state();
+fn reclaim(module: &'static Module, ctx: &Ctx, budget: Budget) -> bool {
     loop {
-        let now = state.now();
+        let now = module.now();
         let due = |(deadline, entry): (Micros, &ValueRef)| (deadline <= now).then_some(*entry);
-        let first = state.deadlines().borrow().first().and_then(due);
+        let first = module.deadlines().borrow().first().and_then(due);
         let Some(entry) = first else { return true };
-        if is_over(began, now) {
+        if budget.exhausted(now) {
             return false;
         }
-        reclaim_one(ctx, entry, began, now);
+        reclaim_one(module, ctx, entry, budget, now);
     }
 }
 
-fn reclaim_one(ctx: &Ctx, entry: ValueRef, began: Micros, now: Micros) {
+fn reclaim_one(module: &'static Module, ctx: &Ctx, entry: ValueRef, budget: Budget, now: Micros) {
     let (db, name) = entry.get().home();
     let mut reclaimed = false;
-    service::change_outside_command(ctx, (db, &name), now, began, |subject| reclaimed = subject.purge());
+    service::change_outside_command(module, ctx, (db, &name), now, budget, |subject| {
+        reclaimed = subject.purge()
+    });
     if reclaimed {
         return;
     }
     // To open the key may have ended it, by an expiry that somebody gave it: then the value is
     // gone, and its entry with it. If not, it must not be met again for ever.
-    let mut deadlines = state().deadlines().borrow_mut();
+    let mut deadlines = module.deadlines().borrow_mut();
     if deadlines.first().is_some_and(|(_, first)| *first == entry) {
         deadlines.remove(0);
     }
 }
 
 /// Serves the lines whose lock was changed by others than a LOCK command, or whose first has left.
-fn serve_lines(ctx: &Ctx, began: Micros) -> bool {
-    let state = state();
-    state.ask_again(began);
-    while let Some(line) = state.next_unserved() {
-        let now = state.now();
-        if is_over(began, now) {
+fn serve_lines(module: &'static Module, ctx: &Ctx, budget: Budget) -> bool {
+    module.ask_again(module.now());
+    while let Some(line) = module.next_unserved() {
+        let now = module.now();
+        if budget.exhausted(now) {
             return false;
         }
-        serve_one(ctx, line, began, now);
-        if is_over(began, state.now()) {
+        serve_one(module, ctx, line, budget, now);
+        if budget.exhausted(module.now()) {
             return false;
         }
-        if state.wants_service(line) {
-            state.put_off(line);
+        if module.wants_service(line) {
+            module.put_off(line);
         }
     }
     true
 }
 
-fn serve_one(ctx: &Ctx, line: LineId, began: Micros, now: Micros) {
-    let place = state().lines().borrow().place(line).map(|(db, name)| (db, name.clone()));
+fn serve_one(module: &'static Module, ctx: &Ctx, line: LineId, budget: Budget, now: Micros) {
+    let place = module.lines().borrow().place(line).map(|(db, name)| (db, name.clone()));
     let Some((db, name)) = place else { return };
     let purge = |subject: &mut Subject| {
         subject.purge();
     };
-    if !service::change_outside_command(ctx, (db, &name), now, began, purge) {
-        send_away(line, began);
+    if !service::change_outside_command(module, ctx, (db, &name), now, budget, purge) {
+        send_away(module, line, budget);
     }
 }
 
 /// Another type lies at the key: nobody gets a lock there.
-fn send_away(line: LineId, began: Micros) {
-    let state = state();
-    let next = || state.lines().borrow_mut().leave_first(line);
+fn send_away(module: &'static Module, line: LineId, budget: Budget) {
+    let next = || module.lines().borrow_mut().leave_first(line);
     while let Some(waiter) = next() {
         waiter.client.conclude(Outcome::Failed(Error::WrongType), None);
-        if is_over(began, state.now()) {
+        if budget.exhausted(module.now()) {
             return;
         }
     }

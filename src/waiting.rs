@@ -12,15 +12,15 @@ use redis_lock_core::request::Acquire;
 use redis_lock_core::time::{after_ms, ms_since, Micros};
 use redis_lock_core::{Bytes, Error, LineId, Ticket, Waiter};
 
-use crate::commands::Reply;
 use crate::configuration::{self, DEADLOCK_DETECTION, MAX_WAITERS};
 use crate::ffi::arguments::{OwnedStr, Str};
-use crate::ffi::blocked::{self, Handle};
+use crate::ffi::blocked::{self, Blocked, Handle};
 use crate::ffi::context::Ctx;
 use crate::ffi::events::hear_of_closes;
 use crate::ffi::key::Key;
 use crate::ffi::permission::User;
-use crate::state::state;
+use crate::ffi::reply::Reply;
+use crate::module::Module;
 use crate::subject::{End, Subject};
 
 /// What a client that waited is told.
@@ -36,10 +36,10 @@ pub enum Outcome {
 
 /// A client that waits.
 pub struct Waiting {
+    module: &'static Module,
     /// Its number.
     pub client: u64,
-    /// The server's handle of it.
-    pub handle: Handle,
+    handle: Handle,
     /// Whose it is, where the server says so.
     user: Option<User>,
     ticket: Cell<Option<Ticket>>,
@@ -51,6 +51,7 @@ pub struct Waiting {
 
 /// A hold that was given to one who waited, as long as it is open whether anybody was told.
 pub struct Handover {
+    module: &'static Module,
     /// Where it was given: database and key. It may have been renamed or moved since.
     pub place: (i32, Bytes),
     owner: Bytes,
@@ -62,10 +63,23 @@ pub struct Handover {
 
 impl Handover {
     /// One that answers so many requests.
-    pub fn new(place: (i32, Bytes), owner: Bytes, token: u64, requests: usize) -> Rc<Self> {
+    pub fn new(
+        module: &'static Module,
+        place: (i32, Bytes),
+        owner: Bytes,
+        token: u64,
+        requests: usize,
+    ) -> Rc<Self> {
         hear_of_closes();
-        state().chores.handed_over();
-        Rc::new(Handover { place, owner, token, undecided: Cell::new(requests), answered: Cell::new(false) })
+        module.chores.handed_over();
+        Rc::new(Handover {
+            module,
+            place,
+            owner,
+            token,
+            undecided: Cell::new(requests),
+            answered: Cell::new(false),
+        })
     }
 
     /// Takes the hold out, where it still is as it was given: who asked again meanwhile was told of it.
@@ -83,16 +97,18 @@ impl Handover {
         if self.undecided.get() > 0 {
             return;
         }
-        state().chores.decided();
+        self.module.chores.decided();
         if !self.answered.get() {
-            state().chores.undelivered.add(self);
+            let chores = &self.module.chores;
+            chores.add(&chores.undelivered, self);
         }
     }
 }
 
 impl Waiting {
-    fn new(ctx: &Ctx) -> Rc<Self> {
+    fn new(module: &'static Module, ctx: &Ctx) -> Rc<Self> {
         Rc::new(Waiting {
+            module,
             client: ctx.client_id(),
             user: User::current(ctx),
             handle: Handle::none(),
@@ -114,7 +130,8 @@ impl Waiting {
         self.ticket.set(None);
         self.outcome.set(outcome);
         self.handover.replace(handover);
-        state().chores.concluded.add(self);
+        let chores = &self.module.chores;
+        chores.add(&chores.concluded, self);
     }
 
     /// Has it answered, unless the server has let it go meanwhile.
@@ -122,19 +139,22 @@ impl Waiting {
         self.called.set(true);
         self.handle.answer(ctx, self.client);
     }
+}
 
-    /// What to reply, when the server asks: what it was concluded with, or nil where the server has its
-    /// own reasons (CLIENT UNBLOCK).
-    ///
-    /// # Errors
-    /// What is wrong.
-    pub fn answer(&self) -> Result<Reply, Error> {
+impl Blocked for Waiting {
+    fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// What it was concluded with, or nil where the server has its own reasons (CLIENT UNBLOCK).
+    fn answer(&self) -> Result<Reply, Error> {
         if !self.called.get() {
-            self.dismiss();
+            self.on_disconnect();
             return Ok(Reply::Nil);
         }
         if let Some(handover) = self.handover.take() {
-            state().chores.told.add((self.client, handover));
+            let chores = &self.module.chores;
+            chores.add(&chores.told, (self.client, handover));
         }
         match self.outcome.get() {
             Outcome::Granted(token) => Ok(Reply::token(token)),
@@ -143,10 +163,10 @@ impl Waiting {
         }
     }
 
-    /// The server has let it go: it waits no more, and will not be told anything that it was not told.
-    pub fn dismiss(&self) {
+    /// It waits no more.
+    fn on_disconnect(&self) {
         if let Some(ticket) = self.ticket.take() {
-            state().leave_line(ticket);
+            self.module.leave_line(ticket);
         }
         if let Some(handover) = self.handover.take() {
             handover.decide(false);
@@ -160,13 +180,14 @@ impl Waiting {
 /// [`Error::Deadlock`], [`Error::MaxWaiters`].
 #[cold]
 pub fn join(
+    module: &'static Module,
     ctx: &Ctx,
     now: Micros,
     (db, name): (i32, Str),
     request: &Acquire,
     block_ms: i64,
 ) -> Result<Reply, Error> {
-    let waiting = Waiting::new(ctx);
+    let waiting = Waiting::new(module, ctx);
     let waiter = Waiter {
         owner: request.owner.into(),
         limit: request.limit,
@@ -178,24 +199,23 @@ pub fn join(
         until: (block_ms > 0).then(|| after_ms(now, block_ms)),
         client: Rc::clone(&waiting),
     };
-    let ticket = state().lines().borrow_mut().join(db, name.bytes(), waiter);
-    if let Err(error) = check(ctx, now, ticket) {
-        state().lines().borrow_mut().leave(ticket);
+    let ticket = module.lines().borrow_mut().join(db, name.bytes(), waiter);
+    if let Err(error) = check(module, ctx, now, ticket) {
+        module.lines().borrow_mut().leave(ticket);
         return Err(error);
     }
     waiting.ticket.set(Some(ticket));
     if blocked::block(ctx, name, &waiting) {
         return Ok(Reply::Sent);
     }
-    waiting.dismiss();
-    state().totals.refused.add(1);
+    waiting.on_disconnect();
+    module.totals.refused.add(1);
     Ok(Reply::Nil)
 }
 
 /// Whether a request that has just joined may stay.
-fn check(ctx: &Ctx, now: Micros, ticket: Ticket) -> Result<(), Error> {
-    let state = state();
-    let lines = state.lines().borrow();
+fn check(module: &Module, ctx: &Ctx, now: Micros, ticket: Ticket) -> Result<(), Error> {
+    let lines = module.lines().borrow();
     if DEADLOCK_DETECTION.get() {
         let holds = |name: &[u8], tell: &mut dyn FnMut(&[u8], redis_lock_core::Limit)| {
             let name = OwnedStr::new(name);
@@ -204,7 +224,7 @@ fn check(ctx: &Ctx, now: Micros, ticket: Ticket) -> Result<(), Error> {
             live.for_each(|hold| tell(hold.owner(), hold.limit()));
         };
         if let Some(locks) = lines.circle(ticket, holds) {
-            state.totals.deadlocks.add(1);
+            module.totals.deadlocks.add(1);
             return Err(Error::Deadlock(locks));
         }
     }
@@ -216,37 +236,37 @@ fn check(ctx: &Ctx, now: Micros, ticket: Ticket) -> Result<(), Error> {
 }
 
 /// One of this line who has waited too long is told nil; whether there was one.
-pub fn time_out(line: LineId, now: Micros) -> bool {
-    let waiter = state().lines().borrow_mut().time_out(line, now);
+pub fn time_out(module: &Module, line: LineId, now: Micros) -> bool {
+    let waiter = module.lines().borrow_mut().time_out(line, now);
     let Some(waiter) = waiter else { return false };
-    state().totals.wait_timeouts.add(1);
+    module.totals.wait_timeouts.add(1);
     waiter.client.conclude(Outcome::Nil, None);
     true
 }
 
 /// All requests of this owner leave a line, and are told nil.
 #[cold]
-pub fn send_away_owner(line: LineId, owner: &[u8]) {
-    let waiters = state().lines().borrow_mut().leave_owner(line, owner);
+pub fn send_away_owner(module: &Module, line: LineId, owner: &[u8]) {
+    let waiters = module.lines().borrow_mut().leave_owner(line, owner);
     waiters.into_iter().for_each(|waiter| waiter.client.conclude(Outcome::Nil, None));
 }
 
 /// How long somebody waited who has the lock now.
-pub fn count_wait(since: Micros, now: Micros) {
+pub fn count_wait(module: &Module, since: Micros, now: Micros) {
     // Never negative.
-    state().totals.wait_ms_sum.add(ms_since(since, now) as u64);
+    module.totals.wait_ms_sum.add(ms_since(since, now) as u64);
 }
 
 /// At the end of a turn: all whose fate was decided are answered.
-pub fn answer_all(ctx: &Ctx) {
-    let concluded = state().chores.concluded.take();
+pub fn answer_all(module: &Module, ctx: &Ctx) {
+    let concluded = module.chores.concluded.take();
     concluded.iter().for_each(|waiting| waiting.call(ctx));
 }
 
 /// The replies of the last turn have left the server: whose connection is closed from here on was told.
 #[inline]
-pub fn replies_sent() {
-    let told = &state().chores.told;
+pub fn replies_sent(module: &Module) {
+    let told = &module.chores.told;
     if !told.is_empty() {
         told.take().into_iter().for_each(|(_, handover)| handover.decide(true));
     }
@@ -258,8 +278,8 @@ pub fn replies_sent() {
 /// Two kinds of client are closed after their whole reply: those that ended themselves, and those that
 /// make room for others (`maxmemory-clients`). The latter can't be told apart: where that is set, all count
 /// as told, and the ttl decides.
-pub fn closed(ctx: &Ctx, client: u64) {
-    let told = &state().chores.told;
+pub fn closed(module: &Module, ctx: &Ctx, client: u64) {
+    let told = &module.chores.told;
     if told.is_empty() {
         return;
     }

@@ -3,17 +3,20 @@
 use redis_lock_core::{request, Error};
 
 use super::granting::{self, Keys};
-use super::{argument, bytes, terms, Reply};
-use crate::docs::{self, acquire_options, Access, Arg, Doc};
+use super::options::acquire_options;
+use super::{argument, bytes, terms};
 use crate::ffi::arguments::Args;
 use crate::ffi::context::Ctx;
+use crate::ffi::doc::{self, Access, Arg, Doc};
 use crate::ffi::entry::Command;
-use crate::state::state;
+use crate::ffi::reply::Reply;
+use crate::module::Module;
 
 /// See the module.
 pub struct Acquire;
 
 impl Command for Acquire {
+    type Module = Module;
     const NAME: &'static str = "lock.acquire";
     const FLAGS: &'static str = "write deny-oom blocking";
 
@@ -25,16 +28,16 @@ impl Command for Acquire {
             complexity: "O(log N) with N holders of the lock, and O(log M) with M locks held on the server",
             since: "0.1.0",
             arity: -4,
-            keys: Some((docs::Keys::First, Access::Update)),
+            keys: Some((doc::Keys::First, Access::Update)),
             args,
         }
     }
 
     #[inline]
-    fn run(ctx: &Ctx, args: Args) -> Result<Reply, Error> {
-        let now = state().now();
+    fn run(module: &'static Module, ctx: &Ctx, args: Args) -> Result<Reply, Error> {
+        let now = module.now();
         let request = request::Acquire::parse(bytes(args, 2), terms(now), || ctx.in_script())?;
         let words = (argument(args, 2)?, argument(args, 3)?);
-        granting::acquire(ctx, now, Keys::One(argument(args, 1)?), &request, words)
+        granting::acquire(module, ctx, now, Keys::One(argument(args, 1)?), &request, words)
     }
 }

@@ -3,18 +3,20 @@
 use redis_lock_core::request::parse_token;
 use redis_lock_core::Error;
 
-use super::{argument, Reply};
-use crate::docs::{Access, Arg, Doc, Keys};
+use super::argument;
 use crate::ffi::arguments::Args;
 use crate::ffi::context::Ctx;
+use crate::ffi::doc::{Access, Arg, Doc, Keys};
 use crate::ffi::entry::Command;
 use crate::ffi::key::Key;
-use crate::state::state;
+use crate::ffi::reply::Reply;
+use crate::module::Module;
 
 /// See the module.
 pub struct Check;
 
 impl Command for Check {
+    type Module = Module;
     const NAME: &'static str = "lock.check";
     const FLAGS: &'static str = "readonly fast";
 
@@ -30,11 +32,11 @@ impl Command for Check {
         }
     }
 
-    fn run(ctx: &Ctx, args: Args) -> Result<Reply, Error> {
+    fn run(module: &'static Module, ctx: &Ctx, args: Args) -> Result<Reply, Error> {
         let token = parse_token(argument(args, 2)?.bytes())?;
         let key = Key::read(ctx, argument(args, 1)?)?;
         match key.lock() {
-            Some(lock) if lock.has_live_token(token, state().now()) => Ok(Reply::Integer(1)),
+            Some(lock) if lock.has_live_token(token, module.now()) => Ok(Reply::Integer(1)),
             _ => Err(Error::Fenced(token)),
         }
     }

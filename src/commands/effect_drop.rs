@@ -3,18 +3,20 @@
 use redis_lock_core::effect::parse_gone;
 use redis_lock_core::Error;
 
-use super::{argument, bytes, settle_effect, Reply};
-use crate::docs::{Access, Arg, Doc, Keys};
+use super::{argument, bytes, settle_effect};
 use crate::ffi::arguments::Args;
 use crate::ffi::context::Ctx;
+use crate::ffi::doc::{Access, Arg, Doc, Keys};
 use crate::ffi::entry::Command;
-use crate::state::state;
+use crate::ffi::reply::Reply;
+use crate::module::Module;
 use crate::subject::Subject;
 
 /// See the module.
 pub struct DropHolds;
 
 impl Command for DropHolds {
+    type Module = Module;
     const NAME: &'static str = "lock._drop";
     const FLAGS: &'static str = "write admin";
 
@@ -33,9 +35,9 @@ impl Command for DropHolds {
         }
     }
 
-    fn run(ctx: &Ctx, args: Args) -> Result<Reply, Error> {
+    fn run(module: &'static Module, ctx: &Ctx, args: Args) -> Result<Reply, Error> {
         let gone = parse_gone(bytes(args, 2))?;
-        let mut subject = Subject::open_to_follow(ctx, argument(args, 1)?, state().now())?;
+        let mut subject = Subject::open_to_follow(module, ctx, argument(args, 1)?, module.now())?;
         for (cause, owner) in gone {
             subject.remove(owner, cause.into());
         }

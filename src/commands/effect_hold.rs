@@ -4,18 +4,20 @@ use redis_lock_core::effect::HoldEffect;
 use redis_lock_core::time::after_ms;
 use redis_lock_core::{Error, Hold as CoreHold};
 
-use super::{argument, bytes, from_client, settle_effect, Reply};
-use crate::docs::{Access, Arg, Doc, Keys};
+use super::{argument, bytes, from_client, settle_effect};
 use crate::ffi::arguments::Args;
 use crate::ffi::context::Ctx;
+use crate::ffi::doc::{Access, Arg, Doc, Keys};
 use crate::ffi::entry::Command;
-use crate::state::state;
+use crate::ffi::reply::Reply;
+use crate::module::Module;
 use crate::subject::Subject;
 
 /// See the module.
 pub struct Hold;
 
 impl Command for Hold {
+    type Module = Module;
     const NAME: &'static str = "lock._hold";
     const FLAGS: &'static str = "write admin";
 
@@ -40,15 +42,15 @@ impl Command for Hold {
         }
     }
 
-    fn run(ctx: &Ctx, args: Args) -> Result<Reply, Error> {
-        let (state, now) = (state(), state().now());
+    fn run(module: &'static Module, ctx: &Ctx, args: Args) -> Result<Reply, Error> {
+        let now = module.now();
         let effect = HoldEffect::parse(bytes(args, 2))?;
         let name = argument(args, 1)?;
-        let bound = state.tokens().check_fence(state.token_clock(now), effect.token);
+        let bound = module.tokens().check_fence(module.token_clock(now), effect.token);
         if bound.is_err() && from_client(ctx) && !ctx.is_elsewhere(name) {
             bound?;
         }
-        let mut subject = Subject::open_to_follow(ctx, name, now)?;
+        let mut subject = Subject::open_to_follow(module, ctx, name, now)?;
         for (cause, owner) in &effect.gone {
             subject.remove(owner, (*cause).into());
         }
@@ -56,7 +58,7 @@ impl Command for Hold {
             .with_meta(effect.meta);
         hold.since = after_ms(now, -effect.held_ms);
         subject.put(hold);
-        state.accept_token(effect.token);
+        module.accept_token(effect.token);
         settle_effect(subject);
         Ok(Reply::Ok)
     }

@@ -2,17 +2,19 @@
 
 use redis_lock_core::{effect, Error};
 
-use super::{argument, from_client, Reply};
-use crate::docs::{Arg, Doc};
+use super::{argument, from_client};
 use crate::ffi::arguments::Args;
 use crate::ffi::context::Ctx;
+use crate::ffi::doc::{Arg, Doc};
 use crate::ffi::entry::Command;
-use crate::state::state;
+use crate::ffi::reply::Reply;
+use crate::module::Module;
 
 /// See the module.
 pub struct Last;
 
 impl Command for Last {
+    type Module = Module;
     const NAME: &'static str = "lock._last";
     const FLAGS: &'static str = "write admin";
 
@@ -27,14 +29,13 @@ impl Command for Last {
         }
     }
 
-    fn run(ctx: &Ctx, args: Args) -> Result<Reply, Error> {
-        let state = state();
+    fn run(module: &'static Module, ctx: &Ctx, args: Args) -> Result<Reply, Error> {
         let token = effect::token(argument(args, 1)?.bytes())?;
         if from_client(ctx) {
-            state.tokens().check_fence(state.token_clock(state.now()), token)?;
+            module.tokens().check_fence(module.token_clock(module.now()), token)?;
         }
-        state.accept_token(token);
-        if state.is_listened_to() {
+        module.accept_token(token);
+        if module.is_listened_to() {
             ctx.replicate_verbatim();
         }
         Ok(Reply::Ok)

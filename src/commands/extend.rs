@@ -3,17 +3,19 @@
 use redis_lock_core::{request, Error};
 
 use super::granting::{self, Keys};
-use super::{argument, bytes, terms, Reply};
-use crate::docs::{self, Access, Arg, Doc};
+use super::{argument, bytes, terms};
 use crate::ffi::arguments::Args;
 use crate::ffi::context::Ctx;
+use crate::ffi::doc::{self, Access, Arg, Doc};
 use crate::ffi::entry::Command;
-use crate::state::state;
+use crate::ffi::reply::Reply;
+use crate::module::Module;
 
 /// See the module.
 pub struct Extend;
 
 impl Command for Extend {
+    type Module = Module;
     const NAME: &'static str = "lock.extend";
     const FLAGS: &'static str = "write fast";
 
@@ -24,7 +26,7 @@ impl Command for Extend {
             complexity: "O(log N) with N holders of the lock, and O(log M) with M locks held on the server",
             since: "0.1.0",
             arity: -4,
-            keys: Some((docs::Keys::First, Access::Update)),
+            keys: Some((doc::Keys::First, Access::Update)),
             args: vec![
                 Arg::key(),
                 Arg::text("owner"),
@@ -34,9 +36,9 @@ impl Command for Extend {
         }
     }
 
-    fn run(ctx: &Ctx, args: Args) -> Result<Reply, Error> {
-        let now = state().now();
+    fn run(module: &'static Module, ctx: &Ctx, args: Args) -> Result<Reply, Error> {
+        let now = module.now();
         let request = request::Extend::parse(bytes(args, 2), terms(now))?;
-        granting::extend(ctx, now, Keys::One(argument(args, 1)?), &request)
+        granting::extend(module, ctx, now, Keys::One(argument(args, 1)?), &request)
     }
 }

@@ -7,11 +7,13 @@ use redis_lock_core::request::{check_owner, Acquire, Extend};
 use redis_lock_core::time::Micros;
 use redis_lock_core::Error;
 
-use super::{decide_here, Reply};
+use super::decide_here;
+use crate::budget::Budget;
 use crate::ffi::arguments::{Args, Str};
 use crate::ffi::context::Ctx;
+use crate::ffi::reply::Reply;
+use crate::module::Module;
 use crate::service;
-use crate::state::state;
 use crate::subject::{settle_all, End, Subject, Told};
 use crate::waiting;
 
@@ -26,16 +28,17 @@ pub enum Keys<'c> {
 /// Opens the keys and hands them on; one needs no list.
 #[inline]
 fn with_subjects<'c, R>(
+    module: &'static Module,
     ctx: &'c Ctx,
     keys: Keys<'c>,
     now: Micros,
     then: impl FnOnce(&mut [Subject<'c>]) -> Result<R, Error>,
 ) -> Result<R, Error> {
     match keys {
-        Keys::One(name) => then(&mut [Subject::open(ctx, name, now)?]),
+        Keys::One(name) => then(&mut [Subject::open(module, ctx, name, now)?]),
         Keys::Many(args, range) => {
             let names = args.from(range.start).take(range.len());
-            then(&mut Subject::open_all(ctx, names, now)?)
+            then(&mut Subject::open_all(module, ctx, names, now)?)
         }
     }
 }
@@ -44,30 +47,33 @@ fn with_subjects<'c, R>(
 /// asked for that others hold, the client may wait for it.
 #[inline]
 pub fn acquire<'c>(
+    module: &'static Module,
     ctx: &'c Ctx,
     now: Micros,
     keys: Keys<'c>,
     request: &Acquire,
     words: (Str<'c>, Str<'c>),
 ) -> Result<Reply, Error> {
-    check_before_keys(ctx, now, request.fence)?;
-    with_subjects(ctx, keys, now, |subjects| {
-        prepare(subjects, request.owner, now)?;
+    check_before_keys(module, ctx, now, request.fence)?;
+    with_subjects(module, ctx, keys, now, |subjects| {
+        prepare(module, subjects, request.owner, now)?;
         let standings = subjects.iter().map(|subject| {
             standing(subject.lock(), is_waited_for(subject), request.owner, request.limit, now)
         });
-        let clock = state().token_clock(now);
+        let clock = module.token_clock(now);
         let token =
-            acquisition(standings).and_then(|decided| decided.token(state().tokens(), clock, request.fence));
+            acquisition(standings).and_then(|decided| decided.token(module.tokens(), clock, request.fence));
         let Ok(Some(token)) = token else {
             let place = subjects.first().map(Subject::place);
             // Also a refusal tells of what it found expired.
             settle_all(subjects, Told::Effect);
             token?;
             return match (request.block_ms, place) {
-                (Some(ms), Some(place)) if ctx.may_block() => waiting::join(ctx, now, place, request, ms),
+                (Some(ms), Some(place)) if ctx.may_block() => {
+                    waiting::join(module, ctx, now, place, request, ms)
+                }
                 _ => {
-                    state().totals.refused.add(1);
+                    module.totals.refused.add(1);
                     Ok(Reply::Nil)
                 }
             };
@@ -76,7 +82,7 @@ pub fn acquire<'c>(
         let session = request.session.then(|| ctx.client_id());
         let grant = Grant { owner, limit, now, ttl_ms, token, meta, session };
         subjects.iter_mut().for_each(|subject| subject.grant(&grant, Some(words)));
-        state().accept_token(token);
+        module.accept_token(token);
         settle_all(subjects, Told::Effect);
         Ok(Reply::token(token))
     })
@@ -85,21 +91,27 @@ pub fn acquire<'c>(
 /// Whether somebody still waits for it.
 #[inline]
 fn is_waited_for(subject: &Subject) -> bool {
-    subject.line().is_some_and(|line| state().lines().borrow().place(line).is_some())
+    subject.line().is_some_and(|line| subject.module().lines().borrow().place(line).is_some())
 }
 
 /// Extends this owner's holds of all these locks or none.
 #[inline]
-pub fn extend<'c>(ctx: &'c Ctx, now: Micros, keys: Keys<'c>, request: &Extend) -> Result<Reply, Error> {
-    check_before_keys(ctx, now, request.fence)?;
-    with_subjects(ctx, keys, now, |subjects| {
-        prepare(subjects, request.owner, now)?;
+pub fn extend<'c>(
+    module: &'static Module,
+    ctx: &'c Ctx,
+    now: Micros,
+    keys: Keys<'c>,
+    request: &Extend,
+) -> Result<Reply, Error> {
+    check_before_keys(module, ctx, now, request.fence)?;
+    with_subjects(module, ctx, keys, now, |subjects| {
+        prepare(module, subjects, request.owner, now)?;
         let tokens = subjects.iter().map(|subject| subject.hold(request.owner).map(|hold| hold.token));
         let extended = extension(tokens, request.fence);
         if let Some(token) = extended {
             subjects.iter_mut().for_each(|subject| subject.extend(request.owner, request.ttl_ms, token));
             if let Some(token) = token {
-                state().accept_token(token);
+                module.accept_token(token);
             }
         }
         settle_all(subjects, Told::Effect);
@@ -113,17 +125,23 @@ pub fn extend<'c>(ctx: &'c Ctx, now: Micros, keys: Keys<'c>, request: &Extend) -
 
 /// Releases this owner's holds of these locks; how many it had.
 #[inline]
-pub fn release<'c>(ctx: &'c Ctx, keys: Keys<'c>, owner: &[u8], told: Told) -> Result<Reply, Error> {
+pub fn release<'c>(
+    module: &'static Module,
+    ctx: &'c Ctx,
+    keys: Keys<'c>,
+    owner: &[u8],
+    told: Told,
+) -> Result<Reply, Error> {
     check_owner(owner)?;
-    decide_here(ctx)?;
-    with_subjects(ctx, keys, state().now(), |subjects| {
+    decide_here(module, ctx)?;
+    with_subjects(module, ctx, keys, module.now(), |subjects| {
         let mut released = 0;
         for subject in subjects.iter_mut() {
             bring_up(subject, owner);
             released += i64::from(subject.remove(owner, End::Released));
             if let Some(line) = subject.line() {
-                waiting::send_away_owner(line, owner);
-                service::serve(subject, subject.now());
+                waiting::send_away_owner(module, line, owner);
+                service::serve(subject, Budget::begin(subject.now()));
             }
         }
         settle_all(subjects, told);
@@ -133,19 +151,18 @@ pub fn release<'c>(ctx: &'c Ctx, keys: Keys<'c>, owner: &[u8], told: Told) -> Re
 
 /// What is left to check before a key is looked at.
 #[inline]
-fn check_before_keys(ctx: &Ctx, now: Micros, fence: Option<u64>) -> Result<(), Error> {
-    decide_here(ctx)?;
-    let state = state();
+fn check_before_keys(module: &Module, ctx: &Ctx, now: Micros, fence: Option<u64>) -> Result<(), Error> {
+    decide_here(module, ctx)?;
     match fence {
-        Some(fence) => state.tokens().check_fence(state.token_clock(now), fence),
+        Some(fence) => module.tokens().check_fence(module.token_clock(now), fence),
         None => Ok(()),
     }
 }
 
 /// Checks what comes after the keys' types, and brings them up to the moment.
 #[inline]
-fn prepare(subjects: &mut [Subject], owner: &[u8], now: Micros) -> Result<(), Error> {
-    state().check_cooldown(now)?;
+fn prepare(module: &Module, subjects: &mut [Subject], owner: &[u8], now: Micros) -> Result<(), Error> {
+    module.check_cooldown(now)?;
     subjects.iter_mut().for_each(|subject| bring_up(subject, owner));
     Ok(())
 }

@@ -3,18 +3,20 @@
 use redis_lock_core::time::{ms_since, ms_until, Micros};
 use redis_lock_core::{Error, Hold, LineId};
 
-use super::{argument, Reply};
-use crate::docs::{Access, Arg, Doc, Keys};
+use super::argument;
 use crate::ffi::arguments::Args;
 use crate::ffi::context::Ctx;
+use crate::ffi::doc::{Access, Arg, Doc, Keys};
 use crate::ffi::entry::Command;
 use crate::ffi::key::Key;
-use crate::state::state;
+use crate::ffi::reply::Reply;
+use crate::module::Module;
 
 /// See the module.
 pub struct Info;
 
 impl Command for Info {
+    type Module = Module;
     const NAME: &'static str = "lock.info";
     const FLAGS: &'static str = "readonly";
 
@@ -30,12 +32,12 @@ impl Command for Info {
         }
     }
 
-    fn run(ctx: &Ctx, args: Args) -> Result<Reply, Error> {
+    fn run(module: &'static Module, ctx: &Ctx, args: Args) -> Result<Reply, Error> {
         let name = argument(args, 1)?;
         let key = Key::read(ctx, name)?;
-        let now = state().now();
+        let now = module.now();
         let holds: Vec<&Hold> = key.lock().map(|lock| lock.live(now).collect()).unwrap_or_default();
-        let line = if state().has_lines() { state().line(ctx.db(), name.bytes()) } else { None };
+        let line = if module.has_lines() { module.line(ctx.db(), name.bytes()) } else { None };
         if holds.is_empty() && line.is_none() {
             return Ok(Reply::Nil);
         }
@@ -46,13 +48,13 @@ impl Command for Info {
         ctx.reply_array(holds.len());
         holds.iter().for_each(|hold| holder(ctx, hold, now));
         ctx.reply_bytes(b"waiters");
-        waiters(ctx, line, now);
+        waiters(module, ctx, line, now);
         Ok(Reply::Sent)
     }
 }
 
-fn waiters(ctx: &Ctx, line: Option<LineId>, now: Micros) {
-    let lines = state().lines().borrow();
+fn waiters(module: &Module, ctx: &Ctx, line: Option<LineId>, now: Micros) {
+    let lines = module.lines().borrow();
     let waiters: Vec<_> = line.into_iter().flat_map(|line| lines.waiters(line)).collect();
     ctx.reply_array(waiters.len());
     for waiter in waiters {

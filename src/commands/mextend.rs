@@ -3,17 +3,20 @@
 use redis_lock_core::{request, Error};
 
 use super::granting::{self, Keys};
-use super::{bytes, keys_end, terms, Reply};
-use crate::docs::{self, counted_keys, Access, Arg, Doc};
+use super::options::counted_keys;
+use super::{bytes, keys_end, terms};
 use crate::ffi::arguments::Args;
 use crate::ffi::context::Ctx;
+use crate::ffi::doc::{self, Access, Arg, Doc};
 use crate::ffi::entry::Command;
-use crate::state::state;
+use crate::ffi::reply::Reply;
+use crate::module::Module;
 
 /// See the module.
 pub struct Mextend;
 
 impl Command for Mextend {
+    type Module = Module;
     const NAME: &'static str = "lock.mextend";
     const FLAGS: &'static str = "write getkeys-api";
     const COUNTED_KEYS: Option<Access> = Some(Access::Update);
@@ -30,15 +33,15 @@ impl Command for Mextend {
                 "O(K log N) with K keys and N holders of each, and O(K log M) with M locks held on the server",
             since: "0.1.0",
             arity: -5,
-            keys: Some((docs::Keys::Counted, Access::Update)),
+            keys: Some((doc::Keys::Counted, Access::Update)),
             args,
         }
     }
 
-    fn run(ctx: &Ctx, args: Args) -> Result<Reply, Error> {
-        let now = state().now();
+    fn run(module: &'static Module, ctx: &Ctx, args: Args) -> Result<Reply, Error> {
+        let now = module.now();
         let end = keys_end(args, 2)?;
         let request = request::Extend::parse(bytes(args, end), terms(now))?;
-        granting::extend(ctx, now, Keys::Many(args, 2..end), &request)
+        granting::extend(module, ctx, now, Keys::Many(args, 2..end), &request)
     }
 }

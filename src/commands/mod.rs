@@ -12,6 +12,7 @@ pub mod info;
 pub mod macquire;
 pub mod mextend;
 pub mod mrelease;
+mod options;
 pub mod owner;
 pub mod probe;
 pub mod release;
@@ -24,27 +25,8 @@ use crate::chores::Change;
 use crate::configuration;
 use crate::ffi::arguments::{Args, Str};
 use crate::ffi::context::Ctx;
-use crate::state::state;
+use crate::module::Module;
 use crate::subject::{settle_all, Subject, Told};
-
-/// What a command replies.
-pub enum Reply {
-    /// An integer.
-    Integer(i64),
-    /// Nil.
-    Nil,
-    /// `+OK`.
-    Ok,
-    /// Nothing more: it was sent already.
-    Sent,
-}
-
-impl Reply {
-    /// A token; they stay below 2^53.
-    pub fn token(token: u64) -> Reply {
-        Reply::Integer(i64::try_from(token).unwrap_or(i64::MAX))
-    }
-}
 
 /// The argument at `index`; the arity has made sure that it is there.
 #[inline]
@@ -73,8 +55,8 @@ fn keys_end(args: Args, needed: usize) -> Result<usize, Error> {
 
 /// Only a master decides about locks; a replica that lets clients write would only fool them.
 #[inline]
-fn decide_here(ctx: &Ctx) -> Result<(), Error> {
-    if state().is_replica() && !ctx.is_replicated() {
+fn decide_here(module: &Module, ctx: &Ctx) -> Result<(), Error> {
+    if module.is_replica() && !ctx.is_replicated() {
         return Err(Error::ReadOnly);
     }
     Ok(())
@@ -87,8 +69,9 @@ fn from_client(ctx: &Ctx) -> bool {
 
 /// Settles the key of an effect. Where an operator sent it to a master, its line is judged anew.
 fn settle_effect(subject: Subject) {
+    let module = subject.module();
     let (db, name) = subject.place();
     let name = Bytes::from(name.bytes());
     settle_all(&mut [subject], Told::Effect);
-    state().note_change(Change::Key(db, name));
+    module.note_change(Change::Key(db, name));
 }

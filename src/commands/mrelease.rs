@@ -3,17 +3,21 @@
 use redis_lock_core::Error;
 
 use super::granting::{self, Keys};
-use super::{argument, keys_end, Reply};
-use crate::docs::{self, counted_keys, Access, Arg, Doc};
+use super::options::counted_keys;
+use super::{argument, keys_end};
 use crate::ffi::arguments::Args;
 use crate::ffi::context::Ctx;
+use crate::ffi::doc::{self, Access, Arg, Doc};
 use crate::ffi::entry::Command;
+use crate::ffi::reply::Reply;
+use crate::module::Module;
 use crate::subject::Told;
 
 /// See the module.
 pub struct Mrelease;
 
 impl Command for Mrelease {
+    type Module = Module;
     const NAME: &'static str = "lock.mrelease";
     const FLAGS: &'static str = "write getkeys-api";
     const COUNTED_KEYS: Option<Access> = Some(Access::Delete);
@@ -27,17 +31,17 @@ impl Command for Mrelease {
                 "O(K log N) with K keys and N holders of each, and O(K log M) with M locks held on the server",
             since: "0.1.0",
             arity: -4,
-            keys: Some((docs::Keys::Counted, Access::Delete)),
+            keys: Some((doc::Keys::Counted, Access::Delete)),
             args,
         }
     }
 
-    fn run(ctx: &Ctx, args: Args) -> Result<Reply, Error> {
+    fn run(module: &'static Module, ctx: &Ctx, args: Args) -> Result<Reply, Error> {
         let end = keys_end(args, 1)?;
         if args.len() != end + 1 {
             return Err(Error::Syntax);
         }
         let owner = argument(args, end)?.bytes();
-        granting::release(ctx, Keys::Many(args, 2..end), owner, Told::Effect)
+        granting::release(module, ctx, Keys::Many(args, 2..end), owner, Told::Effect)
     }
 }

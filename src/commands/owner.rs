@@ -2,18 +2,20 @@
 
 use redis_lock_core::Error;
 
-use super::{argument, Reply};
-use crate::docs::{Access, Arg, Doc, Keys};
+use super::argument;
 use crate::ffi::arguments::Args;
 use crate::ffi::context::Ctx;
+use crate::ffi::doc::{Access, Arg, Doc, Keys};
 use crate::ffi::entry::Command;
 use crate::ffi::key::Key;
-use crate::state::state;
+use crate::ffi::reply::Reply;
+use crate::module::Module;
 
 /// See the module.
 pub struct Owner;
 
 impl Command for Owner {
+    type Module = Module;
     const NAME: &'static str = "lock.owner";
     const FLAGS: &'static str = "readonly fast";
 
@@ -28,9 +30,9 @@ impl Command for Owner {
         }
     }
 
-    fn run(ctx: &Ctx, args: Args) -> Result<Reply, Error> {
+    fn run(module: &'static Module, ctx: &Ctx, args: Args) -> Result<Reply, Error> {
         let key = Key::read(ctx, argument(args, 1)?)?;
-        match key.lock().and_then(|lock| lock.live(state().now()).next()) {
+        match key.lock().and_then(|lock| lock.live(module.now()).next()) {
             None => Ok(Reply::Nil),
             Some(hold) => {
                 ctx.reply_bytes(hold.owner());

@@ -2,16 +2,18 @@
 
 use redis_lock_core::Error;
 
-use super::Reply;
-use crate::docs::{Access, Arg, Doc, Keys};
 use crate::ffi::arguments::Args;
 use crate::ffi::context::Ctx;
+use crate::ffi::doc::{Access, Arg, Doc, Keys};
 use crate::ffi::entry::Command;
+use crate::ffi::reply::Reply;
+use crate::module::Module;
 
 /// See the module.
 pub struct Probe;
 
 impl Command for Probe {
+    type Module = Module;
     const NAME: &'static str = "lock._probe";
     const FLAGS: &'static str = "write admin";
 
@@ -26,7 +28,7 @@ impl Command for Probe {
         }
     }
 
-    fn run(_: &Ctx, _: Args) -> Result<Reply, Error> {
+    fn run(_: &'static Module, _: &Ctx, _: Args) -> Result<Reply, Error> {
         Ok(Reply::Ok)
     }
 }

@@ -2,18 +2,21 @@
 
 use redis_lock_core::Error;
 
+use super::argument;
 use super::granting::{self, Keys};
-use super::{argument, Reply};
-use crate::docs::{self, Access, Arg, Doc};
 use crate::ffi::arguments::Args;
 use crate::ffi::context::Ctx;
+use crate::ffi::doc::{self, Access, Arg, Doc};
 use crate::ffi::entry::Command;
+use crate::ffi::reply::Reply;
+use crate::module::Module;
 use crate::subject::Told;
 
 /// See the module.
 pub struct Release;
 
 impl Command for Release {
+    type Module = Module;
     const NAME: &'static str = "lock.release";
     const FLAGS: &'static str = "write fast";
 
@@ -23,14 +26,14 @@ impl Command for Release {
             complexity: "O(log N) with N holders of the lock, and O(log M) with M locks held on the server",
             since: "0.1.0",
             arity: 3,
-            keys: Some((docs::Keys::First, Access::Delete)),
+            keys: Some((doc::Keys::First, Access::Delete)),
             args: vec![Arg::key(), Arg::text("owner")],
         }
     }
 
     #[inline]
-    fn run(ctx: &Ctx, args: Args) -> Result<Reply, Error> {
+    fn run(module: &'static Module, ctx: &Ctx, args: Args) -> Result<Reply, Error> {
         let owner = argument(args, 2)?.bytes();
-        granting::release(ctx, Keys::One(argument(args, 1)?), owner, Told::Release)
+        granting::release(module, ctx, Keys::One(argument(args, 1)?), owner, Told::Release)
     }
 }

@@ -3,13 +3,14 @@
 use redis_lock_core::time::ms_until;
 use redis_lock_core::{Error, Lock};
 
-use super::{argument, Reply};
-use crate::docs::{Access, Arg, Doc, Keys};
+use super::argument;
 use crate::ffi::arguments::Args;
 use crate::ffi::context::Ctx;
+use crate::ffi::doc::{Access, Arg, Doc, Keys};
 use crate::ffi::entry::Command;
 use crate::ffi::key::Key;
-use crate::state::state;
+use crate::ffi::reply::Reply;
+use crate::module::Module;
 
 /// What PTTL says of a key that is not there.
 const NO_SUCH_LOCK: i64 = -2;
@@ -18,6 +19,7 @@ const NO_SUCH_LOCK: i64 = -2;
 pub struct Ttl;
 
 impl Command for Ttl {
+    type Module = Module;
     const NAME: &'static str = "lock.ttl";
     const FLAGS: &'static str = "readonly fast";
 
@@ -32,9 +34,9 @@ impl Command for Ttl {
         }
     }
 
-    fn run(ctx: &Ctx, args: Args) -> Result<Reply, Error> {
+    fn run(module: &'static Module, ctx: &Ctx, args: Args) -> Result<Reply, Error> {
         let key = Key::read(ctx, argument(args, 1)?)?;
-        let now = state().now();
+        let now = module.now();
         let latest = key.lock().and_then(Lock::latest).filter(|&deadline| now < deadline);
         Ok(Reply::Integer(latest.map_or(NO_SUCH_LOCK, |deadline| ms_until(deadline, now))))
     }

@@ -16,13 +16,29 @@ use std::os::raw::{c_int, c_void};
 use std::ptr::null_mut;
 use std::rc::Rc;
 
+use redis_lock_core::Error;
 use redis_module::raw;
 
 use super::api::{call, pointer, status};
 use super::arguments::Str;
 use super::context::Ctx;
-use super::entry::{guard, reply};
-use crate::waiting::Waiting;
+use super::entry::guard;
+use super::reply::{reply, Reply};
+
+/// A client that the module keeps waiting.
+pub trait Blocked: 'static {
+    /// Where the server's handle is kept.
+    fn handle(&self) -> &Handle;
+
+    /// What to reply: asked for when the module has it answered, and for CLIENT UNBLOCK … TIMEOUT.
+    ///
+    /// # Errors
+    /// What is wrong.
+    fn answer(&self) -> Result<Reply, Error>;
+
+    /// The server has let it go: it will not be told anything that it was not told.
+    fn on_disconnect(&self);
+}
 
 /// The server's handle of a blocked client; null before, and once the server has let it go.
 pub struct Handle(Cell<*mut raw::RedisModuleBlockedClient>);
@@ -33,7 +49,7 @@ impl Handle {
         Handle(Cell::new(null_mut()))
     }
 
-    /// Has the client answered: calls [`Waiting::answer`], unless the server has let it go. Only where the
+    /// Has the client answered: calls [`Blocked::answer`], unless the server has let it go. Only where the
     /// client's own command is over: older servers would write the reply at once, and then another one if
     /// the running transaction unblocked the client once more.
     pub fn answer(&self, ctx: &Ctx, client: u64) {
@@ -55,9 +71,9 @@ fn answers_by_command() -> bool {
 
 /// Blocks the client of the running command, for which [`Ctx::may_block`] holds; whether the server does.
 /// Valkey from 8.1 on refuses clients that are more than that: subscribed ones, say.
-pub fn block(ctx: &Ctx, key: Str, waiting: &Rc<Waiting>) -> bool {
+pub fn block<B: Blocked>(ctx: &Ctx, key: Str, client: &Rc<B>) -> bool {
     let mut keys = [key.as_ptr()];
-    let kept = Rc::into_raw(Rc::clone(waiting));
+    let kept = Rc::into_raw(Rc::clone(client));
     // SAFETY: context and key are valid; the server keeps the key's name by itself. The reference
     // handed over lives until `on_free`. No time limit: those are kept by the module.
     let handle = unsafe {
@@ -65,8 +81,8 @@ pub fn block(ctx: &Ctx, key: Str, waiting: &Rc<Waiting>) -> bool {
             RedisModule_BlockClientOnKeys,
             ctx.as_ptr(),
             Some(on_ready),
-            Some(on_timeout),
-            Some(on_free),
+            Some(on_timeout::<B>),
+            Some(on_free::<B>),
             0,
             keys.as_mut_ptr(),
             1,
@@ -78,9 +94,9 @@ pub fn block(ctx: &Ctx, key: Str, waiting: &Rc<Waiting>) -> bool {
         drop(unsafe { Rc::from_raw(kept) });
         return false;
     };
-    waiting.handle.0.set(handle.as_ptr());
+    client.handle().0.set(handle.as_ptr());
     // SAFETY: the handle was just made.
-    unsafe { call!(RedisModule_SetDisconnectCallback, handle.as_ptr(), Some(on_disconnect)) };
+    unsafe { call!(RedisModule_SetDisconnectCallback, handle.as_ptr(), Some(on_disconnect::<B>)) };
     true
 }
 
@@ -94,40 +110,43 @@ unsafe extern "C" fn on_ready(
 }
 
 /// The client is to be answered: by the module's wish, or by CLIENT UNBLOCK … TIMEOUT.
-unsafe extern "C" fn on_timeout(
+unsafe extern "C" fn on_timeout<B: Blocked>(
     ctx: *mut raw::RedisModuleCtx,
     _: *mut *mut raw::RedisModuleString,
     _: c_int,
 ) -> c_int {
     // SAFETY: the server's context, valid during the callback.
     let ctx = unsafe { Ctx::from_raw(ctx) };
-    if let Some(waiting) = waiting_of(&ctx) {
-        guard((), || reply(&ctx, waiting.answer()));
+    if let Some(client) = blocked::<B>(&ctx) {
+        guard((), || reply(&ctx, client.answer()));
     }
     raw::REDISMODULE_OK as c_int
 }
 
 /// The server lets the client go unanswered: it was closed, unblocked with an error, or redirected.
-unsafe extern "C" fn on_disconnect(ctx: *mut raw::RedisModuleCtx, _: *mut raw::RedisModuleBlockedClient) {
+unsafe extern "C" fn on_disconnect<B: Blocked>(
+    ctx: *mut raw::RedisModuleCtx,
+    _: *mut raw::RedisModuleBlockedClient,
+) {
     // SAFETY: as in `on_timeout`.
     let ctx = unsafe { Ctx::from_raw(ctx) };
-    if let Some(waiting) = waiting_of(&ctx) {
-        guard((), || waiting.dismiss());
+    if let Some(client) = blocked::<B>(&ctx) {
+        guard((), || client.on_disconnect());
     }
 }
 
-fn waiting_of(ctx: &Ctx) -> Option<&Waiting> {
+fn blocked<B>(ctx: &Ctx) -> Option<&B> {
     // SAFETY: what `block` handed over, alive until `on_free`.
     unsafe {
-        let waiting = pointer!(RedisModule_GetBlockedClientPrivateData, ctx.as_ptr())?;
-        Some(waiting.cast::<Waiting>().as_ref())
+        let client = pointer!(RedisModule_GetBlockedClientPrivateData, ctx.as_ptr())?;
+        Some(client.cast::<B>().as_ref())
     }
 }
 
 /// However it ended: the handle is freed next.
-unsafe extern "C" fn on_free(_: *mut raw::RedisModuleCtx, waiting: *mut c_void) {
+unsafe extern "C" fn on_free<B: Blocked>(_: *mut raw::RedisModuleCtx, client: *mut c_void) {
     // SAFETY: the reference that `block` handed over, given back once.
-    let waiting = unsafe { Rc::from_raw(waiting.cast::<Waiting>()) };
-    waiting.handle.0.set(null_mut());
-    guard((), || waiting.dismiss());
+    let client = unsafe { Rc::from_raw(client.cast::<B>()) };
+    client.handle().0.set(null_mut());
+    guard((), || client.on_disconnect());
 }

@@ -10,7 +10,7 @@ use redis_module::raw;
 use super::api::{call, pointer, status};
 use super::arguments::Args;
 use super::context::Ctx;
-use crate::docs::{Access, Arg, Doc, Keys, Kind};
+use super::doc::{Access, Arg, Doc, Keys, Kind};
 
 /// Strings that live until the server has copied what points to them.
 #[derive(Default)]

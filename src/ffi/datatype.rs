@@ -15,11 +15,10 @@ use super::api::{call, pointer};
 use super::arguments::Str;
 use super::context::{printable, Ctx, WARNING};
 use super::entry::guard;
-use super::events::{self, hear_of_arrivals};
+use super::events;
+use super::host::{host, with_host};
 use super::main_thread::MainThread;
 use super::value::Value;
-use crate::arrivals;
-use crate::state::{state, Loading};
 
 /// Nine characters, as the server wants it: what TYPE says.
 const NAME: &std::ffi::CStr = c"redislock";
@@ -99,7 +98,7 @@ pub fn bury() {
     for Grave(value) in graves.drain(..) {
         // SAFETY: the server gave this value up, and it was freed by nobody else.
         let value = unsafe { Box::from_raw(value) };
-        arrivals::leave(&value);
+        with_host(|host| host.on_removed(&value));
     }
 }
 
@@ -160,26 +159,21 @@ impl Loader {
         if !self.knows(version) {
             return None;
         }
-        let bytes = self.bytes()?;
-        let lock = match payload::decode(&bytes, state().now()) {
+        let (bytes, host) = (self.bytes()?, host()?);
+        let lock = match payload::decode(&bytes, host.now()) {
             Ok(lock) => lock,
             Err(damaged) => {
                 self.log(&damaged.to_string());
                 return None;
             }
         };
-        if let Some(token) = arrivals::excessive_token(&lock, || self.is_taken_over()) {
+        if let Err(token) = host.on_read(&lock, &mut || self.is_taken_over()) {
             self.log(&format!(
                 "RESTORE refused: token {token} is more than a minute ahead of this server's clock \
                  and counter; set the clocks of both servers right, or restore after the difference has passed"
             ));
             return None;
         }
-        if state().loading() != Some(Loading::Rdb) {
-            // RESTORE; in an AOF it can't be told from a snapshot's value.
-            hear_of_arrivals();
-        }
-        state().expect_arrival();
         Some(Value::new(lock))
     }
 }
@@ -190,10 +184,10 @@ unsafe extern "C" fn rdb_load(io: *mut raw::RedisModuleIO, version: c_int) -> *m
 }
 
 unsafe extern "C" fn rdb_save(io: *mut raw::RedisModuleIO, value: *mut c_void) {
-    guard((), || {
+    with_host(|host| {
         // SAFETY: a value of our type is a `Value`; the buffer lives through the call.
         unsafe {
-            let bytes = payload::encode((*value.cast::<Value>()).lock(), state().now());
+            let bytes = payload::encode((*value.cast::<Value>()).lock(), host.now());
             call!(RedisModule_SaveStringBuffer, io, bytes.as_ptr().cast(), bytes.len());
         }
     });
@@ -202,15 +196,15 @@ unsafe extern "C" fn rdb_save(io: *mut raw::RedisModuleIO, value: *mut c_void) {
 /// The last token, so that no later one is lower, also where its hold is long gone; 0 where none
 /// was ever granted.
 unsafe extern "C" fn aux_save(io: *mut raw::RedisModuleIO, _when: c_int) {
-    let tokens = state().tokens();
+    let last = host().and_then(|host| host.last_token()).unwrap_or(0);
     // SAFETY: the server's, valid during the callback.
-    unsafe { call!(RedisModule_SaveUnsigned, io, if tokens.used() { tokens.last() } else { 0 }) };
+    unsafe { call!(RedisModule_SaveUnsigned, io, last) };
 }
 
 /// The same, but nothing where no token was ever granted: a server without the module can load
 /// such a file.
 unsafe extern "C" fn aux_save2(io: *mut raw::RedisModuleIO, when: c_int) {
-    if state().tokens().used() {
+    if host().and_then(|host| host.last_token()).is_some() {
         // SAFETY: handed on as it came.
         unsafe { aux_save(io, when) };
     }
@@ -225,7 +219,7 @@ unsafe extern "C" fn aux_load(io: *mut raw::RedisModuleIO, version: c_int, _when
             return None;
         }
         if last > 0 {
-            state().accept_token(last);
+            host()?.accept_token(last);
         }
         Some(())
     });
@@ -240,8 +234,8 @@ unsafe extern "C" fn aof_rewrite(
     key: *mut raw::RedisModuleString,
     value: *mut c_void,
 ) {
-    guard((), || {
-        let now = state().now();
+    with_host(|host| {
+        let now = host.now();
         // SAFETY: a value of our type is a `Value`.
         for hold in unsafe { (*value.cast::<Value>()).lock() }.holds() {
             let (owner, meta) = (hold.owner(), hold.meta());
@@ -327,5 +321,5 @@ unsafe extern "C" fn free_effort(_key: *mut raw::RedisModuleString, value: *cons
 /// The key's value is being taken out, by whatever command: on the main thread, before `free`.
 unsafe extern "C" fn unlink(_key: *mut raw::RedisModuleString, value: *const c_void) {
     // SAFETY: a value of our type is a `Value`, alive during the callback.
-    guard((), || arrivals::leave(unsafe { &*value.cast::<Value>() }));
+    with_host(|host| host.on_removed(unsafe { &*value.cast::<Value>() }));
 }

@@ -11,11 +11,14 @@ use super::api::status;
 use super::arguments::Args;
 use super::command_info;
 use super::context::Ctx;
-use crate::commands::Reply;
-use crate::docs::{Access, Doc};
+use super::doc::{Access, Doc};
+use super::host::module;
+use super::reply::{reply, Reply};
 
 /// A command of the module.
 pub trait Command {
+    /// What it works on: what was installed (`host.rs`).
+    type Module: 'static;
     /// Its name.
     const NAME: &'static str;
     /// Its flags, in the server's words.
@@ -32,7 +35,7 @@ pub trait Command {
     ///
     /// # Errors
     /// What is wrong; nothing has changed then.
-    fn run(ctx: &Ctx, args: Args) -> Result<Reply, Error>;
+    fn run(module: &'static Self::Module, ctx: &Ctx, args: Args) -> Result<Reply, Error>;
 }
 
 /// Registers a command; how the table in `lib.rs` names them.
@@ -78,24 +81,13 @@ unsafe extern "C" fn enter<C: Command>(
         return raw::REDISMODULE_OK as c_int;
     }
     // A panic comes before the reply: what replies can't panic.
-    let entered = catch_unwind(AssertUnwindSafe(|| reply(&ctx, C::run(&ctx, args))));
+    let run = || module().ok_or(Error::Internal).and_then(|module| C::run(module, &ctx, args));
+    let entered = catch_unwind(AssertUnwindSafe(|| reply(&ctx, run())));
     if entered.is_err() {
         ctx.warn(&format!("internal error in {}; please report this with the line above", C::NAME));
         ctx.reply_error(&Error::Internal.to_string());
     }
     raw::REDISMODULE_OK as c_int
-}
-
-/// Replies what a command came to.
-#[inline]
-pub(super) fn reply(ctx: &Ctx, result: Result<Reply, Error>) {
-    match result {
-        Ok(Reply::Integer(number)) => ctx.reply_integer(number),
-        Ok(Reply::Nil) => ctx.reply_nil(),
-        Ok(Reply::Ok) => ctx.reply_ok(),
-        Ok(Reply::Sent) => {}
-        Err(error) => ctx.reply_error(&error.to_string()),
-    }
 }
 
 /// Runs a callback of the server; a panic in it gives `otherwise`.

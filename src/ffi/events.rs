@@ -11,10 +11,8 @@ use redis_module::raw;
 use super::api::{pointer, status, Status};
 use super::arguments::{OwnedStr, Str};
 use super::context::Ctx;
-use super::entry::guard;
+use super::host::{with_host, LoadStep, Origin};
 use super::main_thread::MainThread;
-use crate::state::{state, Loading};
-use crate::{arrivals, server, sessions, turn, waiting};
 
 /// The database that a key is being moved from.
 static MOVED_FROM: MainThread<Cell<Option<i32>>> = MainThread::new();
@@ -78,10 +76,7 @@ unsafe extern "C" fn on_role(
     role: u64,
     _: *mut c_void,
 ) {
-    guard((), || match role {
-        raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER => server::became_master(),
-        _ => server::became_replica(),
-    });
+    with_host(|host| host.on_role(role == raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER));
 }
 
 unsafe extern "C" fn on_loading(
@@ -92,13 +87,12 @@ unsafe extern "C" fn on_loading(
 ) {
     // SAFETY: the server's context, valid during the callback; so in all handlers here.
     let ctx = unsafe { Ctx::from_raw(ctx) };
-    guard((), || match step {
-        raw::REDISMODULE_SUBEVENT_LOADING_ENDED | raw::REDISMODULE_SUBEVENT_LOADING_FAILED => {
-            server::loading_ended(&ctx);
-        }
-        raw::REDISMODULE_SUBEVENT_LOADING_AOF_START => server::loading_started(Loading::Aof),
-        _ => server::loading_started(Loading::Rdb),
-    });
+    let step = match step {
+        raw::REDISMODULE_SUBEVENT_LOADING_ENDED | raw::REDISMODULE_SUBEVENT_LOADING_FAILED => LoadStep::Ended,
+        raw::REDISMODULE_SUBEVENT_LOADING_AOF_START => LoadStep::Aof,
+        _ => LoadStep::Rdb,
+    };
+    with_host(|host| host.on_loading(&ctx, step));
 }
 
 unsafe extern "C" fn on_flush(
@@ -112,7 +106,7 @@ unsafe extern "C" fn on_flush(
     }
     // SAFETY: this event's data is a flush info.
     let db = unsafe { (*data.cast::<raw::RedisModuleFlushInfoV1>()).dbnum };
-    guard((), || arrivals::flush((db >= 0).then_some(db)));
+    with_host(|host| host.on_flush((db >= 0).then_some(db)));
 }
 
 unsafe extern "C" fn on_swap(
@@ -123,7 +117,7 @@ unsafe extern "C" fn on_swap(
 ) {
     // SAFETY: this event's data is a swap info.
     let swap = unsafe { &*data.cast::<raw::RedisModuleSwapDbInfoV1>() };
-    guard((), || arrivals::swap(swap.dbnum_first, swap.dbnum_second));
+    with_host(|host| host.on_swap(swap.dbnum_first, swap.dbnum_second));
 }
 
 unsafe extern "C" fn on_fork(
@@ -135,7 +129,7 @@ unsafe extern "C" fn on_fork(
     if step == raw::REDISMODULE_SUBEVENT_FORK_CHILD_BORN {
         // SAFETY: see `on_loading`.
         let ctx = unsafe { Ctx::from_raw(ctx) };
-        guard((), || server::child_born(&ctx));
+        with_host(|host| host.on_fork(&ctx));
     }
 }
 
@@ -147,7 +141,7 @@ unsafe extern "C" fn on_config(
 ) {
     // SAFETY: see `on_loading`.
     let ctx = unsafe { Ctx::from_raw(ctx) };
-    guard((), || server::configured(&ctx));
+    with_host(|host| host.on_config(&ctx));
 }
 
 unsafe extern "C" fn on_event_loop(
@@ -159,9 +153,9 @@ unsafe extern "C" fn on_event_loop(
     if step == raw::REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP {
         // SAFETY: see `on_loading`.
         let ctx = unsafe { Ctx::from_raw(ctx) };
-        guard((), || turn::before_sleep(&ctx));
+        with_host(|host| host.before_sleep(&ctx));
     } else {
-        guard((), turn::after_sleep);
+        with_host(|host| host.after_sleep());
     }
 }
 
@@ -188,10 +182,7 @@ unsafe extern "C" fn on_client(
     }
     // SAFETY: see `on_loading`; this event's data is a client info.
     let (ctx, client) = unsafe { (Ctx::from_raw(ctx), (*data.cast::<raw::RedisModuleClientInfoV1>()).id) };
-    guard((), || {
-        sessions::closed(client);
-        waiting::closed(&ctx, client);
-    });
+    with_host(|host| host.on_client_closed(&ctx, client));
 }
 
 /// Another module was loaded or unloaded.
@@ -201,7 +192,7 @@ unsafe extern "C" fn on_module(
     _: u64,
     _: *mut c_void,
 ) {
-    state().set_other_modules(true);
+    with_host(|host| host.on_modules());
 }
 
 unsafe extern "C" fn on_key(
@@ -212,12 +203,12 @@ unsafe extern "C" fn on_key(
 ) -> c_int {
     // SAFETY: the event's name ends in NUL; context and key are valid during the callback.
     let (ctx, event, key) = unsafe { (Ctx::from_raw(ctx), CStr::from_ptr(event), Str::from_raw(key)) };
-    guard((), || match event.to_bytes() {
-        b"loaded" | b"restore" => arrive(&ctx, key, arrivals::Origin::Outside),
-        b"rename_to" => arrive(&ctx, key, arrivals::Origin::OtherKey),
+    match event.to_bytes() {
+        b"loaded" | b"restore" => arrive(&ctx, key, Origin::Outside),
+        b"rename_to" => arrive(&ctx, key, Origin::OtherKey),
         b"move_from" => MOVED_FROM.get_or_init(Cell::default).set(Some(ctx.db())),
         b"move_to" => {
-            arrive(&ctx, key, arrivals::Origin::OtherKey);
+            arrive(&ctx, key, Origin::OtherKey);
             // Valkey 8 tells of it in the client's own name, and leaves the client where the key
             // went: MOVE must not select a database.
             if let Some(db) = MOVED_FROM.get_or_init(Cell::default).take() {
@@ -225,15 +216,17 @@ unsafe extern "C" fn on_key(
             }
         }
         _ => {}
-    });
+    }
     raw::REDISMODULE_OK as c_int
 }
 
 /// Other keys are left alone: to look at one counts as a use of it.
-fn arrive(ctx: &Ctx, key: Str, from: arrivals::Origin) {
-    if state().take_arrival() {
-        // A copy of the name: while it loads, the server keeps it on its stack, and to open a
-        // key is to keep its name.
-        arrivals::arrive(ctx, OwnedStr::new(key.bytes()).as_str(), from);
-    }
+fn arrive(ctx: &Ctx, key: Str, from: Origin) {
+    with_host(|host| {
+        if host.expects_arrival() {
+            // A copy of the name: while it loads, the server keeps it on its stack, and to open a
+            // key is to keep its name.
+            host.on_added(ctx, OwnedStr::new(key.bytes()).as_str(), from);
+        }
+    });
 }

@@ -7,7 +7,7 @@ use redis_module::raw;
 
 use super::api::status;
 use super::context::Ctx;
-use super::entry::guard;
+use super::host::with_host;
 
 /// Where fields go.
 pub struct Section(*mut raw::RedisModuleInfoCtx);
@@ -29,6 +29,6 @@ pub fn register(ctx: &Ctx) -> bool {
 unsafe extern "C" fn on_info(info: *mut raw::RedisModuleInfoCtx, _for_crash_report: c_int) {
     // SAFETY: an empty name makes the section bear the module's own; it may not be asked for.
     if unsafe { status!(RedisModule_InfoAddSection, info, c"".as_ptr()) }.done() {
-        guard((), || crate::info::fields(&Section(info)));
+        with_host(|host| host.info(&Section(info)));
     }
 }

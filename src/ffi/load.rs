@@ -1,32 +1,69 @@
 //! The function that the server looks for in the file.
 
+use std::any::Any;
+use std::ffi::CStr;
 use std::os::raw::c_int;
 
 use redis_module::raw;
 
-use super::api::call;
+use super::api::{self, call};
 use super::context::Ctx;
-use super::{api, command_info, config, datatype, events, info};
-use crate::{configuration, server, COMMANDS, NAME, VERSION};
+use super::host::{install, Host};
+use super::{command_info, config, datatype, entry, events, info};
 
 #[global_allocator]
 static ALLOCATOR: redis_module::alloc::RedisAlloc = redis_module::alloc::RedisAlloc;
 
-/// Called by the server when it loads the module.
-///
+/// A module, as it is loaded.
+pub trait Load: Host + Any {
+    /// What MODULE LIST shows, and what settings and INFO fields begin with.
+    const NAME: &'static CStr;
+    /// As the server counts: ten thousands, hundreds, ones.
+    const VERSION: i32;
+    /// Every command.
+    const COMMANDS: &'static [entry::Register];
+
+    /// Makes it; called once the server's allocator is there.
+    ///
+    /// # Errors
+    /// What the system did not give.
+    fn start(ctx: &Ctx) -> Result<&'static Self, &'static str>;
+    /// It is not loaded after all: gives back what would be left of it.
+    fn stop(&self);
+    /// Makes all settings known to the server; false where it refuses.
+    fn register_settings(ctx: &Ctx) -> bool;
+    /// Warns where the settings can lose a lock.
+    fn warn(ctx: &Ctx);
+}
+
+/// Defines the function that the server calls when it loads the module.
+macro_rules! entry_point {
+    ($module:ty) => {
+        /// Called by the server when it loads the module.
+        ///
+        /// # Safety
+        /// For the server only.
+        #[no_mangle]
+        #[allow(non_snake_case)]
+        pub unsafe extern "C" fn RedisModule_OnLoad(
+            ctx: *mut redis_module::raw::RedisModuleCtx,
+            _argv: *mut *mut redis_module::raw::RedisModuleString,
+            argc: std::os::raw::c_int,
+        ) -> std::os::raw::c_int {
+            // SAFETY: handed on as it came.
+            unsafe { $crate::ffi::load::on_load::<$module>(ctx, argc) }
+        }
+    };
+}
+pub(crate) use entry_point;
+
 /// # Safety
-/// For the server only.
-#[no_mangle]
-#[allow(non_snake_case)]
-pub unsafe extern "C" fn RedisModule_OnLoad(
-    ctx: *mut raw::RedisModuleCtx,
-    _argv: *mut *mut raw::RedisModuleString,
-    argc: c_int,
-) -> c_int {
+/// For the server only, when it loads the module: its context.
+pub unsafe fn on_load<M: Load>(ctx: *mut raw::RedisModuleCtx, argc: c_int) -> c_int {
     // SAFETY: context as the server passed it, name ends in NUL. Nothing was allocated so far:
     // the allocator is the server's, and is there from here on.
     let ready = unsafe {
-        raw::Export_RedisModule_Init(ctx, NAME.as_ptr(), VERSION, raw::REDISMODULE_APIVER_1 as c_int)
+        raw::Export_RedisModule_Init(ctx, M::NAME.as_ptr(), M::VERSION, raw::REDISMODULE_APIVER_1 as c_int)
     };
     if ready != raw::REDISMODULE_OK as c_int {
         return raw::REDISMODULE_ERR as c_int;
@@ -37,7 +74,7 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
     // SAFETY: the context of this call.
     let ctx = unsafe { Ctx::from_raw(ctx) };
     std::panic::set_hook(Box::new(|panic| Ctx::none().warn(&format!("internal error: {panic}"))));
-    match super::entry::guard(Err("panic"), || load(&ctx, argc)) {
+    match entry::guard(Err("panic"), || load::<M>(&ctx, argc)) {
         Ok(()) => raw::REDISMODULE_OK as c_int,
         Err(what) => {
             ctx.warn(&format!("not loaded, failed at: {what}"));
@@ -46,33 +83,34 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
     }
 }
 
-fn load(ctx: &Ctx, arguments: c_int) -> Result<(), &'static str> {
+fn load<M: Load>(ctx: &Ctx, arguments: c_int) -> Result<(), &'static str> {
     if let Some(name) = api::missing() {
         return Err(name);
     }
     set_options(ctx);
-    server::start(ctx)?;
-    let registered = register_all(ctx, arguments);
+    let module = M::start(ctx)?;
+    install(module);
+    let registered = register_all::<M>(ctx, arguments);
     if registered.is_err() {
-        server::stop();
+        module.stop();
     }
     registered
 }
 
-fn register_all(ctx: &Ctx, arguments: c_int) -> Result<(), &'static str> {
+fn register_all<M: Load>(ctx: &Ctx, arguments: c_int) -> Result<(), &'static str> {
     require(datatype::create(ctx), "data type redislock")?;
     command_info::add_category(ctx);
-    for register in COMMANDS {
+    for register in M::COMMANDS {
         register(ctx)?;
     }
-    require(configuration::register(ctx) && config::load(ctx), "configuration")?;
+    require(M::register_settings(ctx) && config::load(ctx), "configuration")?;
     require(info::register(ctx), "INFO section")?;
     if arguments > 0 {
         ctx.warn(
             "arguments are not used; set lock.* in redis.conf, by CONFIG SET, or by MODULE LOADEX ... CONFIG",
         );
     }
-    configuration::warn(ctx);
+    M::warn(ctx);
     // Last: a server may not forget the subscriptions of a module that failed to load.
     require(events::subscribe(ctx), "server events")
 }

@@ -64,6 +64,12 @@ impl WakeUp {
         }
     }
 
+    /// Makes sure that the loop wakes at once.
+    pub fn ring_now(&self) {
+        // In the past of whatever it is set to.
+        self.arm(Micros::MIN, Micros::MIN);
+    }
+
     #[cold]
     fn set(&self, deadline: Micros, now: Micros) {
         // Relative, so that it needs no zero in common with the kernel's clock. 0 would unset it.

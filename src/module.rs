@@ -1,4 +1,4 @@
-//! What the module knows besides the keys: clock, token counter, index of deadlines, counters.
+//! The module: what it knows besides the keys. Clock, token counter, index of deadlines, lines, counters.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use redis_lock_core::{Deadlines, Error, Hold, LineId, Lines, Ticket, Tokens};
 use crate::chores::{Change, Chores};
 use crate::configuration;
 use crate::ffi::clock::monotonic_micros;
-use crate::ffi::main_thread::MainThread;
+use crate::ffi::host::LoadStep;
 use crate::ffi::value::{Value, ValueRef};
 use crate::ffi::wakeup::WakeUp;
 use crate::sessions::Sessions;
@@ -69,27 +69,18 @@ pub struct Totals {
     pub hold_ms_sum: Counter,
 }
 
-/// Where a data set that is being loaded comes from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Loading {
-    /// A snapshot: values only.
-    Rdb,
-    /// An AOF: commands, perhaps after a snapshot.
-    Aof,
-}
-
 /// No event tells when the server takes writes again that it has refused, or when the cooldown is over;
 /// so often lines are tried again, in microseconds.
 const REFUSED_POLL: Micros = 50_000;
 
-/// The state of the server's one module instance.
-pub struct State {
+/// The module: made once at load, and handed to everything from there.
+pub struct Module {
     epoch: Micros,
     wall_at_epoch: u64,
     tokens: Cell<Tokens>,
     cooling_since: Cell<Micros>,
     replica: Cell<bool>,
-    loading: Cell<Option<Loading>>,
+    loading: Cell<Option<LoadStep>>,
     listened_to: Cell<bool>,
     last_is_due: Cell<bool>,
     other_modules: Cell<bool>,
@@ -100,19 +91,10 @@ pub struct State {
     lines: RefCell<Lines<Rc<Waiting>>>,
     ask_again: Cell<Option<Micros>>,
     sessions: RefCell<Sessions>,
-    wake_up: Option<WakeUp>,
     /// What the end of the turn has to do.
     pub chores: Chores,
     /// Totals since load.
     pub totals: Totals,
-}
-
-static STATE: MainThread<State> = MainThread::new();
-
-/// The state; made at the first use, which is the load of the module.
-#[inline]
-pub fn state() -> &'static State {
-    STATE.get_or_init(State::new)
 }
 
 /// The wall clock, in microseconds since 1970.
@@ -121,10 +103,11 @@ fn wall_clock() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-impl State {
-    fn new() -> Self {
+impl Module {
+    /// The module of a server that has just been started, woken by this timer.
+    pub fn new(wake_up: WakeUp) -> Self {
         let wall = wall_clock();
-        State {
+        Module {
             epoch: monotonic_micros(),
             wall_at_epoch: wall,
             tokens: Cell::new(Tokens::starting_at(wall)),
@@ -141,8 +124,7 @@ impl State {
             lines: RefCell::default(),
             ask_again: Cell::new(None),
             sessions: RefCell::default(),
-            wake_up: WakeUp::new(),
-            chores: Chores::default(),
+            chores: Chores::new(wake_up),
             totals: Totals::default(),
         }
     }
@@ -214,12 +196,12 @@ impl State {
     }
 
     /// Sets whether a data set is being loaded, and from where.
-    pub fn set_loading(&self, loading: Option<Loading>) {
+    pub fn set_loading(&self, loading: Option<LoadStep>) {
         self.loading.set(loading);
     }
 
     /// Where the data set that is being loaded comes from.
-    pub fn loading(&self) -> Option<Loading> {
+    pub fn loading(&self) -> Option<LoadStep> {
         self.loading.get()
     }
 
@@ -236,7 +218,7 @@ impl State {
         self.listened_to.get()
     }
 
-    /// See [`State::is_listened_to`].
+    /// See [`Module::is_listened_to`].
     pub fn set_listened_to(&self, listened_to: bool) {
         self.listened_to.set(listened_to);
     }
@@ -246,7 +228,7 @@ impl State {
         self.last_is_due.set(due);
     }
 
-    /// See [`State::set_last_due`].
+    /// See [`Module::set_last_due`].
     #[inline]
     pub fn is_last_due(&self) -> bool {
         self.last_is_due.get()
@@ -258,7 +240,7 @@ impl State {
         self.other_modules.get()
     }
 
-    /// See [`State::has_other_modules`].
+    /// See [`Module::has_other_modules`].
     pub fn set_other_modules(&self, other_modules: bool) {
         self.other_modules.set(other_modules);
     }
@@ -317,11 +299,6 @@ impl State {
         }
     }
 
-    /// The timer that wakes the server for the next deadline.
-    pub fn wake_up(&'static self) -> Option<&'static WakeUp> {
-        self.wake_up.as_ref()
-    }
-
     /// The deadlines; borrowed for one operation on them, never while the server is called.
     pub fn deadlines(&self) -> &RefCell<Deadlines<ValueRef>> {
         &self.deadlines
@@ -348,7 +325,7 @@ impl State {
     /// Notes that a lock was changed by others than a LOCK command.
     pub fn note_change(&self, change: Change) {
         if self.has_lines() {
-            self.chores.changes.add(change);
+            self.chores.add(&self.chores.changes, change);
         }
     }
 
@@ -369,7 +346,7 @@ impl State {
     /// A client waits no more.
     pub fn leave_line(&self, ticket: Ticket) {
         self.lines.borrow_mut().leave(ticket);
-        self.chores.stir();
+        self.chores.wake();
     }
 
     /// Whether a line wants to be served.
@@ -430,14 +407,6 @@ impl State {
     #[inline]
     pub fn has_sessions(&self) -> bool {
         !self.sessions.borrow().is_empty()
-    }
-
-    /// Wakes the event loop, should it sleep.
-    pub fn wake_now(&'static self) {
-        if let Some(wake_up) = self.wake_up() {
-            let now = self.now();
-            wake_up.arm(now, now);
-        }
     }
 
     /// Brings the place of a value among the deadlines up to date with its lock.
