@@ -5,16 +5,16 @@ use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use redis_lock_core::time::{ms_until, Micros};
-use redis_lock_core::{Deadlines, Error, Hold, LineId, Lines, Ticket, Tokens};
+use redis_lock_core::{Deadlines, Error, Hold, QueueId, Ticket, Tokens, WaitQueues};
 
-use crate::chores::{Change, Chores};
+use crate::blocked_client::BlockedClient;
 use crate::configuration;
+use crate::deferred::{Change, Deferred};
 use crate::ffi::clock::monotonic_micros;
 use crate::ffi::host::LoadStep;
 use crate::ffi::value::{Value, ValueRef};
 use crate::ffi::wakeup::WakeUp;
 use crate::sessions::Sessions;
-use crate::waiting::Waiting;
 
 /// A count.
 #[derive(Default)]
@@ -81,18 +81,18 @@ pub struct Module {
     cooling_since: Cell<Micros>,
     replica: Cell<bool>,
     loading: Cell<Option<LoadStep>>,
-    listened_to: Cell<bool>,
+    must_propagate: Cell<bool>,
     last_is_due: Cell<bool>,
     other_modules: Cell<bool>,
     held: Cell<u64>,
     arrival: Cell<bool>,
     departures: RefCell<Vec<(*const Value, u64)>>,
     deadlines: RefCell<Deadlines<ValueRef>>,
-    lines: RefCell<Lines<Rc<Waiting>>>,
-    ask_again: Cell<Option<Micros>>,
+    lines: RefCell<WaitQueues<Rc<BlockedClient>>>,
+    retry_deferred: Cell<Option<Micros>>,
     sessions: RefCell<Sessions>,
     /// What the end of the turn has to do.
-    pub chores: Chores,
+    pub deferred: Deferred,
     /// Totals since load.
     pub totals: Totals,
 }
@@ -114,7 +114,7 @@ impl Module {
             cooling_since: Cell::new(0),
             replica: Cell::new(false),
             loading: Cell::new(None),
-            listened_to: Cell::new(true),
+            must_propagate: Cell::new(true),
             last_is_due: Cell::new(false),
             other_modules: Cell::new(true),
             held: Cell::new(0),
@@ -122,9 +122,9 @@ impl Module {
             departures: RefCell::default(),
             deadlines: RefCell::default(),
             lines: RefCell::default(),
-            ask_again: Cell::new(None),
+            retry_deferred: Cell::new(None),
             sessions: RefCell::default(),
-            chores: Chores::new(wake_up),
+            deferred: Deferred::new(wake_up),
             totals: Totals::default(),
         }
     }
@@ -214,13 +214,13 @@ impl Module {
     /// Whether an AOF, a replica, a replication backlog or a save point may be there to hear of
     /// changes. Once true it stays so.
     #[inline]
-    pub fn is_listened_to(&self) -> bool {
-        self.listened_to.get()
+    pub fn must_propagate(&self) -> bool {
+        self.must_propagate.get()
     }
 
-    /// See [`Module::is_listened_to`].
-    pub fn set_listened_to(&self, listened_to: bool) {
-        self.listened_to.set(listened_to);
+    /// See [`Module::must_propagate`].
+    pub fn set_must_propagate(&self, must_propagate: bool) {
+        self.must_propagate.set(must_propagate);
     }
 
     /// Remembers that the last token wants to be replicated by itself; see `server::child_born`.
@@ -305,40 +305,40 @@ impl Module {
     }
 
     /// Who waits; borrowed as the deadlines are. (The circle search looks at keys meanwhile: what that
-    /// may change is noted among the chores.)
-    pub fn lines(&self) -> &RefCell<Lines<Rc<Waiting>>> {
+    /// may change is noted among the deferred.)
+    pub fn lines(&self) -> &RefCell<WaitQueues<Rc<BlockedClient>>> {
         &self.lines
     }
 
     /// Whether anybody waits for any lock.
     #[inline]
-    pub fn has_lines(&self) -> bool {
+    pub fn has_queues(&self) -> bool {
         !self.lines.borrow().is_empty()
     }
 
     /// The line of a key, judged by what was done to its lock so far.
-    pub fn line(&self, db: i32, name: &[u8]) -> Option<LineId> {
-        self.judge_changes();
+    pub fn line(&self, db: i32, name: &[u8]) -> Option<QueueId> {
+        self.mark_changes();
         self.lines.borrow().find(db, name)
     }
 
     /// Notes that a lock was changed by others than a LOCK command.
     pub fn note_change(&self, change: Change) {
-        if self.has_lines() {
-            self.chores.add(&self.chores.changes, change);
+        if self.has_queues() {
+            self.deferred.add(&self.deferred.changes, change);
         }
     }
 
     /// Has the lines of such locks judged anew when they are served next.
-    pub fn judge_changes(&self) {
-        if self.chores.changes.is_empty() {
+    pub fn mark_changes(&self) {
+        if self.deferred.changes.is_empty() {
             return;
         }
         let mut lines = self.lines.borrow_mut();
-        for change in self.chores.changes.take() {
+        for change in self.deferred.changes.take() {
             match change {
-                Change::Key(db, name) => lines.judge_anew(db, name.as_slice()),
-                Change::Database(db) => lines.judge_all_anew(db),
+                Change::Key(db, name) => lines.mark_dirty(db, name.as_slice()),
+                Change::Database(db) => lines.mark_all_dirty(db),
             }
         }
     }
@@ -346,33 +346,33 @@ impl Module {
     /// A client waits no more.
     pub fn leave_line(&self, ticket: Ticket) {
         self.lines.borrow_mut().leave(ticket);
-        self.chores.wake();
+        self.deferred.wake();
     }
 
     /// Whether a line wants to be served.
-    pub fn wants_service(&self, line: LineId) -> bool {
-        self.lines.borrow().wants_service(line)
+    pub fn wants_serving(&self, line: QueueId) -> bool {
+        self.lines.borrow().wants_serving(line)
     }
 
     /// A line that wants to be served.
     #[inline]
-    pub fn next_unserved(&self) -> Option<LineId> {
+    pub fn next_unserved(&self) -> Option<QueueId> {
         self.lines.borrow().next_unserved()
     }
 
     /// A line can't be served now: that is tried again soon.
-    pub fn put_off(&self, line: LineId) {
-        self.lines.borrow_mut().put_off(line);
-        if self.ask_again.get().is_none() {
-            self.ask_again.set(Some(self.now() + REFUSED_POLL));
+    pub fn defer(&self, line: QueueId) {
+        self.lines.borrow_mut().defer(line);
+        if self.retry_deferred.get().is_none() {
+            self.retry_deferred.set(Some(self.now() + REFUSED_POLL));
         }
     }
 
     /// Once that moment has come, all lines that were put off want to be served again.
-    pub fn ask_again(&self, now: Micros) {
-        if self.ask_again.get().is_some_and(|at| at <= now) {
-            self.ask_again.set(None);
-            self.lines.borrow_mut().ask_again();
+    pub fn retry_deferred(&self, now: Micros) {
+        if self.retry_deferred.get().is_some_and(|at| at <= now) {
+            self.retry_deferred.set(None);
+            self.lines.borrow_mut().retry_deferred();
         }
     }
 
@@ -386,16 +386,16 @@ impl Module {
     pub fn next_moment(&self) -> Option<Micros> {
         let hold = self.deadlines.borrow().first().map(|(deadline, _)| deadline);
         let hold = hold.filter(|_| !self.is_passive());
-        if self.has_lines() {
-            return [hold, self.next_limit(), self.ask_again.get()].into_iter().flatten().min();
+        if self.has_queues() {
+            return [hold, self.next_limit(), self.retry_deferred.get()].into_iter().flatten().min();
         }
         hold
     }
 
     /// Whether something else is.
     #[inline]
-    pub fn has_chores(&self) -> bool {
-        self.is_last_due() || self.chores.are_there() || self.next_unserved().is_some()
+    pub fn has_deferred(&self) -> bool {
+        self.is_last_due() || self.deferred.are_there() || self.next_unserved().is_some()
     }
 
     /// Which holds end with which client.

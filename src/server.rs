@@ -3,13 +3,12 @@
 use redis_lock_core::time::Micros;
 use redis_lock_core::Lock;
 
-use crate::arrivals;
-use crate::chores::Change;
 use crate::commands::{
     acquire, check, effect_drop, effect_hold, effect_last, extend, info, macquire, mextend, mrelease, owner,
     probe, release, ttl,
 };
 use crate::configuration;
+use crate::deferred::Change;
 use crate::ffi::arguments::Str;
 use crate::ffi::context::Ctx;
 use crate::ffi::entry::{register, Register};
@@ -18,8 +17,9 @@ use crate::ffi::info::Section;
 use crate::ffi::load::Load;
 use crate::ffi::value::Value;
 use crate::ffi::wakeup::WakeUp;
+use crate::keyspace;
 use crate::module::Module;
-use crate::{info as info_section, sessions, turn, waiting};
+use crate::{before_sleep, blocked_client, info as info_section, sessions};
 
 impl Load for Module {
     const NAME: &'static std::ffi::CStr = c"lock";
@@ -46,16 +46,16 @@ impl Load for Module {
     fn start(ctx: &Ctx) -> Result<&'static Self, &'static str> {
         let module: &'static Module = Box::leak(Box::new(Module::new(WakeUp::new().ok_or("timerfd")?)));
         module.set_replica(ctx.is_replica());
-        module.set_listened_to(may_be_listened_to(ctx));
+        module.set_must_propagate(may_be_listened_to(ctx));
         module.set_other_modules(has_other_modules(ctx));
-        match module.chores.wake_up().join_event_loop() {
+        match module.deferred.wake_up().join_event_loop() {
             true => Ok(module),
             false => Err("timerfd"),
         }
     }
 
     fn stop(&self) {
-        self.chores.wake_up().leave_event_loop();
+        self.deferred.wake_up().leave_event_loop();
     }
 
     fn register_settings(ctx: &Ctx) -> bool {
@@ -70,12 +70,12 @@ impl Load for Module {
 impl Host for Module {
     fn on_role(&'static self, is_master: bool) {
         self.set_replica(!is_master);
-        self.set_listened_to(true);
+        self.set_must_propagate(true);
         if is_master {
             self.restart_as_master();
         } else {
             sessions::end_none(self);
-            self.chores.closed.take();
+            self.deferred.closed.take();
         }
     }
 
@@ -87,15 +87,15 @@ impl Host for Module {
         }
         self.set_loading(None);
         self.note_change(Change::Database(None));
-        self.set_listened_to(self.is_listened_to() || may_be_listened_to(ctx));
+        self.set_must_propagate(self.must_propagate() || may_be_listened_to(ctx));
     }
 
     fn on_flush(&'static self, db: Option<i32>) {
-        arrivals::flush(self, db);
+        keyspace::on_flushed(self, db);
     }
 
     fn on_swap(&'static self, first: i32, second: i32) {
-        arrivals::swap(self, first, second);
+        keyspace::on_swapped(self, first, second);
     }
 
     /// A child writes a snapshot, for a file or for a replica: from now on somebody may listen. An
@@ -103,7 +103,7 @@ impl Host for Module {
     /// itself: that lands in the file that follows the rewritten one. Only then: it counts as a
     /// change, and a server that found one after each of its snapshots would save for ever.
     fn on_fork(&'static self, ctx: &Ctx) {
-        self.set_listened_to(true);
+        self.set_must_propagate(true);
         if ctx.server_info(c"persistence", c"aof_rewrite_in_progress") != Some(0) {
             self.set_last_due(true);
         }
@@ -111,7 +111,7 @@ impl Host for Module {
 
     /// Save points may have been set.
     fn on_config(&'static self, ctx: &Ctx) {
-        self.set_listened_to(self.is_listened_to() || may_be_listened_to(ctx));
+        self.set_must_propagate(self.must_propagate() || may_be_listened_to(ctx));
     }
 
     fn on_modules(&'static self) {
@@ -119,16 +119,16 @@ impl Host for Module {
     }
 
     fn before_sleep(&'static self, ctx: &Ctx) {
-        turn::before_sleep(self, ctx);
+        before_sleep::before_sleep(self, ctx);
     }
 
     fn after_sleep(&'static self) {
-        turn::after_sleep(self);
+        before_sleep::after_sleep(self);
     }
 
     fn on_client_closed(&'static self, ctx: &Ctx, client: u64) {
         sessions::closed(self, client);
-        waiting::closed(self, ctx, client);
+        blocked_client::closed(self, ctx, client);
     }
 
     fn expects_arrival(&'static self) -> bool {
@@ -136,11 +136,11 @@ impl Host for Module {
     }
 
     fn on_added(&'static self, ctx: &Ctx, name: Str, from: Origin) {
-        arrivals::arrive(self, ctx, name, from);
+        keyspace::on_added(self, ctx, name, from);
     }
 
     fn on_removed(&'static self, value: &Value) {
-        arrivals::leave(self, value);
+        keyspace::on_removed(self, value);
     }
 
     fn info(&'static self, section: &Section) {
@@ -160,7 +160,7 @@ impl Host for Module {
     }
 
     fn on_read(&'static self, lock: &Lock, taken_over: &mut dyn FnMut() -> bool) -> Result<(), u64> {
-        arrivals::read(self, lock, taken_over)
+        keyspace::read(self, lock, taken_over)
     }
 }
 

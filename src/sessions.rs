@@ -8,8 +8,8 @@ use crate::budget::Budget;
 use crate::ffi::context::Ctx;
 use crate::ffi::events::hear_of_closes;
 use crate::ffi::value::{Value, ValueRef};
+use crate::handoff;
 use crate::module::Module;
-use crate::service;
 
 /// The holds of each client that are to end with it. A value that leaves its key leaves this index
 /// with all its holds, and comes back with them if it arrives at another one.
@@ -94,25 +94,25 @@ pub fn end_none(module: &'static Module) {
 /// A client was closed.
 pub fn closed(module: &'static Module, client: u64) {
     if module.sessions().borrow().contains(client) {
-        module.chores.add(&module.chores.closed, client);
+        module.deferred.add(&module.deferred.closed, client);
     }
 }
 
 /// Ends what was bound to clients that were closed; false where time has run out before all is done.
 pub fn end_closed(module: &'static Module, ctx: &Ctx, budget: Budget) -> bool {
-    while let Some(client) = module.chores.closed.pop() {
+    while let Some(client) = module.deferred.closed.pop() {
         loop {
             let entry = module.sessions().borrow().any_of(client);
             let Some((value, owner)) = entry else { break };
             let now = module.now();
             if budget.exhausted(now) {
-                module.chores.add(&module.chores.closed, client);
+                module.deferred.add(&module.deferred.closed, client);
                 return false;
             }
             let (db, name) = value.get().home();
-            service::change_outside_command(module, ctx, (db, &name), now, budget, |subject| {
-                subject.purge();
-                subject.close_session(owner.as_slice(), client);
+            handoff::change_outside_command(module, ctx, (db, &name), now, budget, |txn| {
+                txn.purge();
+                txn.close_session(owner.as_slice(), client);
             });
             // Whatever became of it: it must not be met again for ever.
             module.sessions().borrow_mut().remove(client, &(value, owner));

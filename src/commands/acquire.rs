@@ -2,7 +2,7 @@
 
 use redis_lock_core::{request, Error};
 
-use super::granting::{self, Keys};
+use super::lock_ops::{self, Keys};
 use super::options::acquire_options;
 use super::{argument, bytes, terms};
 use crate::ffi::arguments::Args;
@@ -38,6 +38,6 @@ impl Command for Acquire {
         let now = module.now();
         let request = request::Acquire::parse(bytes(args, 2), terms(now), || ctx.in_script())?;
         let words = (argument(args, 2)?, argument(args, 3)?);
-        granting::acquire(module, ctx, now, Keys::One(argument(args, 1)?), &request, words)
+        lock_ops::acquire(module, ctx, now, Keys::One(argument(args, 1)?), &request, words)
     }
 }

@@ -3,14 +3,14 @@
 use redis_lock_core::effect::parse_gone;
 use redis_lock_core::Error;
 
-use super::{argument, bytes, settle_effect};
+use super::{argument, bytes, commit_effect};
 use crate::ffi::arguments::Args;
 use crate::ffi::context::Ctx;
 use crate::ffi::doc::{Access, Arg, Doc, Keys};
 use crate::ffi::entry::Command;
 use crate::ffi::reply::Reply;
+use crate::lock_txn::LockTxn;
 use crate::module::Module;
-use crate::subject::Subject;
 
 /// See the module.
 pub struct DropHolds;
@@ -37,11 +37,11 @@ impl Command for DropHolds {
 
     fn run(module: &'static Module, ctx: &Ctx, args: Args) -> Result<Reply, Error> {
         let gone = parse_gone(bytes(args, 2))?;
-        let mut subject = Subject::open_to_follow(module, ctx, argument(args, 1)?, module.now())?;
+        let mut txn = LockTxn::open_to_follow(module, ctx, argument(args, 1)?, module.now())?;
         for (cause, owner) in gone {
-            subject.remove(owner, cause.into());
+            txn.remove(owner, cause.into());
         }
-        settle_effect(subject);
+        commit_effect(txn);
         Ok(Reply::Ok)
     }
 }

@@ -4,14 +4,14 @@ use redis_lock_core::effect::HoldEffect;
 use redis_lock_core::time::after_ms;
 use redis_lock_core::{Error, Hold as CoreHold};
 
-use super::{argument, bytes, from_client, settle_effect};
+use super::{argument, bytes, commit_effect, from_client};
 use crate::ffi::arguments::Args;
 use crate::ffi::context::Ctx;
 use crate::ffi::doc::{Access, Arg, Doc, Keys};
 use crate::ffi::entry::Command;
 use crate::ffi::reply::Reply;
+use crate::lock_txn::LockTxn;
 use crate::module::Module;
-use crate::subject::Subject;
 
 /// See the module.
 pub struct Hold;
@@ -50,16 +50,16 @@ impl Command for Hold {
         if bound.is_err() && from_client(ctx) && !ctx.is_elsewhere(name) {
             bound?;
         }
-        let mut subject = Subject::open_to_follow(module, ctx, name, now)?;
+        let mut txn = LockTxn::open_to_follow(module, ctx, name, now)?;
         for (cause, owner) in &effect.gone {
-            subject.remove(owner, (*cause).into());
+            txn.remove(owner, (*cause).into());
         }
         let mut hold = CoreHold::new(effect.owner, effect.limit, now, effect.ttl_ms, effect.token)
             .with_meta(effect.meta);
         hold.since = after_ms(now, -effect.held_ms);
-        subject.put(hold);
+        txn.put(hold);
         module.accept_token(effect.token);
-        settle_effect(subject);
+        commit_effect(txn);
         Ok(Reply::Ok)
     }
 }

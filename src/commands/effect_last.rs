@@ -35,7 +35,7 @@ impl Command for Last {
             module.tokens().check_fence(module.token_clock(module.now()), token)?;
         }
         module.accept_token(token);
-        if module.is_listened_to() {
+        if module.must_propagate() {
             ctx.replicate_verbatim();
         }
         Ok(Reply::Ok)

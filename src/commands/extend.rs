@@ -2,7 +2,7 @@
 
 use redis_lock_core::{request, Error};
 
-use super::granting::{self, Keys};
+use super::lock_ops::{self, Keys};
 use super::{argument, bytes, terms};
 use crate::ffi::arguments::Args;
 use crate::ffi::context::Ctx;
@@ -39,6 +39,6 @@ impl Command for Extend {
     fn run(module: &'static Module, ctx: &Ctx, args: Args) -> Result<Reply, Error> {
         let now = module.now();
         let request = request::Extend::parse(bytes(args, 2), terms(now))?;
-        granting::extend(module, ctx, now, Keys::One(argument(args, 1)?), &request)
+        lock_ops::extend(module, ctx, now, Keys::One(argument(args, 1)?), &request)
     }
 }

@@ -1,7 +1,7 @@
 //! `LOCK.INFO key`
 
 use redis_lock_core::time::{ms_since, ms_until, Micros};
-use redis_lock_core::{Error, Hold, LineId};
+use redis_lock_core::{Error, Hold, QueueId};
 
 use super::argument;
 use crate::ffi::arguments::Args;
@@ -37,7 +37,7 @@ impl Command for Info {
         let key = Key::read(ctx, name)?;
         let now = module.now();
         let holds: Vec<&Hold> = key.lock().map(|lock| lock.live(now).collect()).unwrap_or_default();
-        let line = if module.has_lines() { module.line(ctx.db(), name.bytes()) } else { None };
+        let line = if module.has_queues() { module.line(ctx.db(), name.bytes()) } else { None };
         if holds.is_empty() && line.is_none() {
             return Ok(Reply::Nil);
         }
@@ -53,7 +53,7 @@ impl Command for Info {
     }
 }
 
-fn waiters(module: &Module, ctx: &Ctx, line: Option<LineId>, now: Micros) {
+fn waiters(module: &Module, ctx: &Ctx, line: Option<QueueId>, now: Micros) {
     let lines = module.lines().borrow();
     let waiters: Vec<_> = line.into_iter().flat_map(|line| lines.waiters(line)).collect();
     ctx.reply_array(waiters.len());

@@ -2,7 +2,7 @@
 
 use redis_lock_core::{request, Error};
 
-use super::granting::{self, Keys};
+use super::lock_ops::{self, Keys};
 use super::options::{acquire_options, counted_keys};
 use super::{argument, bytes, keys_end, terms};
 use crate::ffi::arguments::Args;
@@ -41,6 +41,6 @@ impl Command for Macquire {
         let end = keys_end(args, 2)?;
         let request = request::Acquire::parse_many(bytes(args, end), terms(now), || ctx.in_script())?;
         let words = (argument(args, end)?, argument(args, end + 1)?);
-        granting::acquire(module, ctx, now, Keys::Many(args, 2..end), &request, words)
+        lock_ops::acquire(module, ctx, now, Keys::Many(args, 2..end), &request, words)
     }
 }

@@ -2,7 +2,7 @@
 
 use redis_lock_core::{request, Error};
 
-use super::granting::{self, Keys};
+use super::lock_ops::{self, Keys};
 use super::options::counted_keys;
 use super::{bytes, keys_end, terms};
 use crate::ffi::arguments::Args;
@@ -42,6 +42,6 @@ impl Command for Mextend {
         let now = module.now();
         let end = keys_end(args, 2)?;
         let request = request::Extend::parse(bytes(args, end), terms(now))?;
-        granting::extend(module, ctx, now, Keys::Many(args, 2..end), &request)
+        lock_ops::extend(module, ctx, now, Keys::Many(args, 2..end), &request)
     }
 }

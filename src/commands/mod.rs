@@ -1,4 +1,4 @@
-//! The commands: each file parses its arguments and says what it wants; `granting` is
+//! The commands: each file parses its arguments and says what it wants; `lock_ops` is
 //! what several of them share.
 
 pub mod acquire;
@@ -7,8 +7,8 @@ pub mod effect_drop;
 pub mod effect_hold;
 pub mod effect_last;
 pub mod extend;
-mod granting;
 pub mod info;
+mod lock_ops;
 pub mod macquire;
 pub mod mextend;
 pub mod mrelease;
@@ -21,12 +21,12 @@ pub mod ttl;
 use redis_lock_core::request::{parse_numkeys, Terms};
 use redis_lock_core::{Bytes, Error};
 
-use crate::chores::Change;
 use crate::configuration;
+use crate::deferred::Change;
 use crate::ffi::arguments::{Args, Str};
 use crate::ffi::context::Ctx;
+use crate::lock_txn::{commit_all, LockTxn, Propagation};
 use crate::module::Module;
-use crate::subject::{settle_all, Subject, Told};
 
 /// The argument at `index`; the arity has made sure that it is there.
 #[inline]
@@ -68,10 +68,10 @@ fn from_client(ctx: &Ctx) -> bool {
 }
 
 /// Settles the key of an effect. Where an operator sent it to a master, its line is judged anew.
-fn settle_effect(subject: Subject) {
-    let module = subject.module();
-    let (db, name) = subject.place();
+fn commit_effect(txn: LockTxn) {
+    let module = txn.module();
+    let (db, name) = txn.place();
     let name = Bytes::from(name.bytes());
-    settle_all(&mut [subject], Told::Effect);
+    commit_all(&mut [txn], Propagation::Effect);
     module.note_change(Change::Key(db, name));
 }

@@ -2,7 +2,7 @@
 
 use redis_lock_core::Error;
 
-use super::granting::{self, Keys};
+use super::lock_ops::{self, Keys};
 use super::options::counted_keys;
 use super::{argument, keys_end};
 use crate::ffi::arguments::Args;
@@ -10,8 +10,8 @@ use crate::ffi::context::Ctx;
 use crate::ffi::doc::{self, Access, Arg, Doc};
 use crate::ffi::entry::Command;
 use crate::ffi::reply::Reply;
+use crate::lock_txn::Propagation;
 use crate::module::Module;
-use crate::subject::Told;
 
 /// See the module.
 pub struct Mrelease;
@@ -42,6 +42,6 @@ impl Command for Mrelease {
             return Err(Error::Syntax);
         }
         let owner = argument(args, end)?.bytes();
-        granting::release(module, ctx, Keys::Many(args, 2..end), owner, Told::Effect)
+        lock_ops::release(module, ctx, Keys::Many(args, 2..end), owner, Propagation::Effect)
     }
 }

@@ -3,14 +3,14 @@
 use redis_lock_core::Error;
 
 use super::argument;
-use super::granting::{self, Keys};
+use super::lock_ops::{self, Keys};
 use crate::ffi::arguments::Args;
 use crate::ffi::context::Ctx;
 use crate::ffi::doc::{self, Access, Arg, Doc};
 use crate::ffi::entry::Command;
 use crate::ffi::reply::Reply;
+use crate::lock_txn::Propagation;
 use crate::module::Module;
-use crate::subject::Told;
 
 /// See the module.
 pub struct Release;
@@ -34,6 +34,6 @@ impl Command for Release {
     #[inline]
     fn run(module: &'static Module, ctx: &Ctx, args: Args) -> Result<Reply, Error> {
         let owner = argument(args, 2)?.bytes();
-        granting::release(module, ctx, Keys::One(argument(args, 1)?), owner, Told::Release)
+        lock_ops::release(module, ctx, Keys::One(argument(args, 1)?), owner, Propagation::Release)
     }
 }

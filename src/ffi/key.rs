@@ -1,6 +1,6 @@
 //! A key, opened.
 //!
-//! One thing callers owe: a command opens a key once (`Subject::open_all` sees to it). Two open
+//! One thing callers owe: a command opens a key once (`LockTxn::open_all` sees to it). Two open
 //! keys of one name would both lend out the lock to be changed.
 
 use std::os::raw::c_int;
@@ -109,7 +109,7 @@ impl<'c> Key<'c> {
     #[inline]
     pub fn lock_mut(&mut self) -> Option<&mut Lock> {
         // SAFETY: this key is borrowed exclusively, no key is opened twice by one command
-        // (`Subject::open_all`), and what the server calls in between changes no lock that is open.
+        // (`LockTxn::open_all`), and what the server calls in between changes no lock that is open.
         self.value.map(|value| unsafe { value.lock_mut() })
     }
 

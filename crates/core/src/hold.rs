@@ -1,6 +1,6 @@
 //! One owner's hold of one lock.
 
-use crate::plan::Grant;
+use crate::decision::Grant;
 use crate::time::{after_ms, Micros};
 use crate::{Bytes, Limit};
 
@@ -18,7 +18,7 @@ pub struct Hold {
     extra: Option<Box<Extra>>,
     limit: Limit,
     /// Whether it was given to one who waited, and nobody was told so far: then it can be taken back.
-    pub untold: bool,
+    pub undelivered: bool,
 }
 
 /// What few holds have.
@@ -58,7 +58,7 @@ impl Hold {
             token,
             extra: None,
             limit,
-            untold: false,
+            undelivered: false,
         }
     }
 
@@ -72,7 +72,7 @@ impl Hold {
             token: 0,
             extra: None,
             limit: Limit::EXCLUSIVE,
-            untold: false,
+            undelivered: false,
         }
     }
 
@@ -84,7 +84,7 @@ impl Hold {
         self.since = grant.now;
         self.token = grant.token;
         self.limit = grant.limit;
-        self.untold = false;
+        self.undelivered = false;
         self.extra = None;
         self.set_meta(grant.meta.unwrap_or_default());
         self.bind(grant.session);
@@ -183,7 +183,7 @@ impl Hold {
     /// `token`, replaces META where one is given. Nothing of it can shorten or lower.
     pub fn renew(&mut self, deadline: Micros, token: Option<u64>, meta: Option<&[u8]>) -> Renewal {
         let mut change = Renewal::default();
-        self.untold = false;
+        self.undelivered = false;
         if deadline > self.deadline {
             self.deadline = deadline;
             change.deadline = true;

@@ -8,8 +8,8 @@
 //!
 //! - [`Lock`]: the holds of one key, and the rule.
 //! - [`Hold`]: one owner's hold: limit, deadline, fencing token.
-//! - [`plan`]: what a request for one or several locks comes to, all or nothing.
-//! - [`Lines`]: who waits for which lock, who is next; and whether waiting would close a circle.
+//! - [`decision`]: what a request for one or several locks comes to, all or nothing.
+//! - [`WaitQueues`]: who waits for which lock, who is next; and whether waiting would close a circle.
 //! - [`Tokens`]: where fencing tokens come from.
 //! - [`Deadlines`]: which hold ends next, among millions.
 //! - [`request`], [`effect`]: arguments of commands and of replicated effects, parsed and checked.
@@ -18,33 +18,33 @@
 #![warn(missing_docs)]
 
 mod bytes;
-mod circle;
-mod crowd;
 mod deadlines;
+mod deadlock;
+pub mod decision;
 pub mod effect;
 mod error;
 mod hold;
+mod hold_set;
 mod limit;
-mod line;
-mod lines;
 mod lock;
 pub mod number;
 pub mod payload;
-pub mod plan;
 pub mod request;
 pub mod time;
 mod token;
+mod wait_queue;
+mod wait_queues;
 
 pub use bytes::Bytes;
-pub use circle::Holds;
 pub use deadlines::{Deadlines, Entry, NOWHERE};
+pub use deadlock::Holds;
 pub use error::Error;
 pub use hold::{Hold, Renewal};
 pub use limit::Limit;
-pub use line::Waiter;
-pub use lines::{LineId, Lines, Ticket};
 pub use lock::Lock;
 pub use token::{Tokens, TOKEN_END};
+pub use wait_queue::Waiter;
+pub use wait_queues::{QueueId, Ticket, WaitQueues};
 
 /// Longest owner, in bytes.
 pub const MAX_OWNER: usize = 512;

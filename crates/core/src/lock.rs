@@ -1,7 +1,7 @@
 //! The holds of one key, and the one rule.
 
-use crate::crowd::Crowd;
-use crate::plan::Grant;
+use crate::decision::Grant;
+use crate::hold_set::HoldSet;
 use crate::time::Micros;
 use crate::{Hold, Limit};
 
@@ -23,7 +23,7 @@ enum Holds {
     None,
     One(Hold),
     /// Also when all but one have gone: to go back would cost more than it saves.
-    Many(Box<Crowd>),
+    Many(Box<HoldSet>),
 }
 
 impl Lock {
@@ -80,7 +80,7 @@ impl Lock {
             Holds::None => Holds::One(hold),
             Holds::One(old) if old.owner() == hold.owner() => Holds::One(hold),
             Holds::One(old) => {
-                let mut crowd = Box::new(Crowd::default());
+                let mut crowd = Box::new(HoldSet::default());
                 crowd.put(old);
                 crowd.put(hold);
                 Holds::Many(crowd)

@@ -57,7 +57,7 @@ pub enum Answer {
 
 /// How a node stands, by its latest answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Standing {
+pub enum KeyStatus {
     /// Asked, not answered yet.
     Asked {
         /// Whether with the proposal.
@@ -95,7 +95,7 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Agreement {
     needed: usize,
-    nodes: Vec<Standing>,
+    nodes: Vec<KeyStatus>,
     outcome: Outcome,
 }
 
@@ -105,7 +105,7 @@ impl Agreement {
     pub fn begin(nodes: usize, kind: Kind, proposal: u64) -> (Agreement, Vec<Message>) {
         let agreement = Agreement {
             needed: kind.needed(nodes),
-            nodes: vec![Standing::Asked { fenced: true }; nodes],
+            nodes: vec![KeyStatus::Asked { fenced: true }; nodes],
             outcome: Outcome::Open,
         };
         let request = Request::Acquire { fence: Some(proposal) };
@@ -123,13 +123,13 @@ impl Agreement {
     }
 
     /// How each node stands. Goes on to follow the answers after the outcome is known.
-    pub fn nodes(&self) -> &[Standing] {
+    pub fn nodes(&self) -> &[KeyStatus] {
         &self.nodes
     }
 
     /// Whether the nodes that others hold would be enough to fail the attempt, whatever the rest does.
     pub fn is_held(&self) -> bool {
-        let held = self.nodes.iter().filter(|node| **node == Standing::Held).count();
+        let held = self.nodes.iter().filter(|node| **node == KeyStatus::Held).count();
         held > self.spare()
     }
 
@@ -143,7 +143,7 @@ impl Agreement {
         if self.outcome != Outcome::Open {
             return Vec::new();
         }
-        if answer == Answer::AcquireTooFarAhead && asked_before == (Standing::Asked { fenced: true }) {
+        if answer == Answer::AcquireTooFarAhead && asked_before == (KeyStatus::Asked { fenced: true }) {
             return vec![Message { node, request: Request::Acquire { fence: None } }];
         }
         let token = self.token();
@@ -176,7 +176,7 @@ impl Agreement {
                 let confirmed = self.nodes.iter().filter(|node| node.token() == Some(token)).count();
                 if confirmed >= self.needed { Outcome::Agreed(token) } else { Outcome::Open }
             }
-            None if self.nodes.iter().any(|node| matches!(node, Standing::Asked { .. })) => Outcome::Open,
+            None if self.nodes.iter().any(|node| matches!(node, KeyStatus::Asked { .. })) => Outcome::Open,
             None => Outcome::Failed,
         }
     }
@@ -192,45 +192,47 @@ impl Agreement {
     }
 }
 
-impl Standing {
+impl KeyStatus {
     /// The token of its hold.
     pub fn token(self) -> Option<u64> {
         match self {
-            Standing::Holds { token, .. } => Some(token),
+            KeyStatus::Holds { token, .. } => Some(token),
             _ => None,
         }
     }
 
     /// The latest answer counts; but a hold's token never falls, so a lower one is an answer that was overtaken.
-    fn after(self, answer: Answer) -> Standing {
+    fn after(self, answer: Answer) -> KeyStatus {
         match (answer, self) {
             (
                 Answer::Granted(answered) | Answer::Extended(answered),
-                Standing::Holds { token, asked, refused },
-            ) => Standing::Holds { token: token.max(answered), asked, refused },
+                KeyStatus::Holds { token, asked, refused },
+            ) => KeyStatus::Holds { token: token.max(answered), asked, refused },
             (Answer::Granted(token) | Answer::Extended(token), _) => {
-                Standing::Holds { token, asked: None, refused: None }
+                KeyStatus::Holds { token, asked: None, refused: None }
             }
-            (Answer::ExtendTooFarAhead(fence), Standing::Holds { token, asked, refused }) => {
-                Standing::Holds { token, asked, refused: Some(refused.map_or(fence, |low| low.min(fence))) }
+            (Answer::ExtendTooFarAhead(fence), KeyStatus::Holds { token, asked, refused }) => {
+                KeyStatus::Holds { token, asked, refused: Some(refused.map_or(fence, |low| low.min(fence))) }
             }
-            (Answer::AcquireTooFarAhead, Standing::Asked { fenced: true }) => {
-                Standing::Asked { fenced: false }
+            (Answer::AcquireTooFarAhead, KeyStatus::Asked { fenced: true }) => {
+                KeyStatus::Asked { fenced: false }
             }
             (Answer::ExtendTooFarAhead(_) | Answer::AcquireTooFarAhead, standing) => standing,
-            (Answer::Held, _) => Standing::Held,
-            (Answer::Gone, _) => Standing::Gone,
-            (Answer::Failed, _) => Standing::Failed,
+            (Answer::Held, _) => KeyStatus::Held,
+            (Answer::Gone, _) => KeyStatus::Gone,
+            (Answer::Failed, _) => KeyStatus::Failed,
         }
     }
 
     fn is_out(self) -> bool {
-        matches!(self, Standing::Held | Standing::Gone | Standing::Failed)
+        matches!(self, KeyStatus::Held | KeyStatus::Gone | KeyStatus::Failed)
     }
 
     fn counts_for(self, t: u64) -> bool {
         match self {
-            Standing::Holds { token, refused, .. } => token <= t && refused.is_none_or(|refused| refused > t),
+            KeyStatus::Holds { token, refused, .. } => {
+                token <= t && refused.is_none_or(|refused| refused > t)
+            }
             _ => false,
         }
     }
@@ -239,7 +241,7 @@ impl Standing {
     fn ask(&mut self, t: u64) -> bool {
         let counts = self.counts_for(t);
         match self {
-            Standing::Holds { token, asked, .. } if counts && *token < t && *asked != Some(t) => {
+            KeyStatus::Holds { token, asked, .. } if counts && *token < t && *asked != Some(t) => {
                 *asked = Some(t);
                 true
             }

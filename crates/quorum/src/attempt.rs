@@ -1,6 +1,6 @@
 //! One attempt to acquire: asks all nodes, and cleans up behind itself where it does not succeed.
 
-use crate::agreement::{Agreement, Answer, Message, Outcome, Request, Standing};
+use crate::agreement::{Agreement, Answer, KeyStatus, Message, Outcome, Request};
 use crate::claim::Claim;
 use crate::clock::Moment;
 use crate::command::{Reply, Terms, fresh_owner};
@@ -192,9 +192,9 @@ impl Attempt {
 
     /// The last answer of each node, with what the agreement knows beyond it.
     fn answers(&self) -> Vec<NodeAnswer> {
-        let standings = self.agreement.nodes().iter();
-        let known = standings.zip(&self.answers).map(|(standing, answer)| match *standing {
-            Standing::Holds { token, refused: Some(refused), .. } => NodeAnswer::TooFarAhead {
+        let statuses = self.agreement.nodes().iter();
+        let known = statuses.zip(&self.answers).map(|(standing, answer)| match *standing {
+            KeyStatus::Holds { token, refused: Some(refused), .. } => NodeAnswer::TooFarAhead {
                 token: refused,
                 apart: Duration::from_micros(refused.saturating_sub(token)),
             },

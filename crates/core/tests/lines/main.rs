@@ -5,8 +5,8 @@ mod naive;
 
 use naive::{Naive, Request};
 use proptest::prelude::*;
-use redis_lock_core::plan::Grant;
-use redis_lock_core::{Limit, Lines, Lock, Ticket, Waiter};
+use redis_lock_core::decision::Grant;
+use redis_lock_core::{Limit, Lock, Ticket, WaitQueues, Waiter};
 
 const KEYS: usize = 4;
 const OWNERS: u8 = 6;
@@ -61,7 +61,7 @@ fn exclusive<T>(owner: &[u8], client: T) -> Waiter<T> {
 
 /// The code under test, driven as the module drives it.
 struct World {
-    lines: Lines<u64>,
+    lines: WaitQueues<u64>,
     tickets: Vec<(u64, Ticket)>,
     locks: Vec<Lock>,
     now: i64,
@@ -74,7 +74,7 @@ struct World {
 impl World {
     fn new() -> Self {
         World {
-            lines: Lines::default(),
+            lines: WaitQueues::default(),
             tickets: Vec::new(),
             locks: vec![Lock::default(); KEYS],
             now: 0,
@@ -106,7 +106,7 @@ impl World {
         let holds = |key: &[u8], tell: &mut dyn FnMut(&[u8], Limit)| {
             locks[usize::from(key[0] - b'a')].holds().for_each(|hold| tell(hold.owner(), hold.limit()));
         };
-        if let Some(count) = self.lines.circle(ticket, holds) {
+        if let Some(count) = self.lines.cycle(ticket, holds) {
             self.lines.leave(ticket);
             return Answer::Circle(count);
         }
@@ -190,12 +190,12 @@ fn run(step: &Step, world: &mut World, naive: &mut Naive) {
         }
         Step::Delete(key) => {
             world.locks[key] = Lock::default();
-            world.lines.judge_anew(0, &name(key));
+            world.lines.mark_dirty(0, &name(key));
             naive.holders[key].clear();
         }
         Step::Swap(a, b) => {
             world.locks.swap(a, b);
-            [a, b].iter().for_each(|&key| world.lines.judge_anew(0, &name(key)));
+            [a, b].iter().for_each(|&key| world.lines.mark_dirty(0, &name(key)));
             naive.holders.swap(a, b);
             naive.answer_holders();
         }
@@ -243,8 +243,8 @@ proptest! {
 fn a_long_circle_is_found_and_counted() {
     const LENGTH: usize = 300;
     let name = |i: usize| (i as u32).to_le_bytes();
-    let mut lines: Lines<usize> = Lines::default();
-    let join = |lines: &mut Lines<usize>, i: usize| {
+    let mut lines: WaitQueues<usize> = WaitQueues::default();
+    let join = |lines: &mut WaitQueues<usize>, i: usize| {
         let waiter = exclusive(&name(i), i);
         lines.join(0, &name((i + 1) % LENGTH), waiter)
     };
@@ -252,21 +252,21 @@ fn a_long_circle_is_found_and_counted() {
     let holds = |key: &[u8], tell: &mut dyn FnMut(&[u8], Limit)| tell(key, Limit::EXCLUSIVE);
     for i in 0..LENGTH - 1 {
         let ticket = join(&mut lines, i);
-        assert_eq!(lines.circle(ticket, holds), None, "{i}");
+        assert_eq!(lines.cycle(ticket, holds), None, "{i}");
     }
     let last = join(&mut lines, LENGTH - 1);
-    assert_eq!(lines.circle(last, holds), Some(LENGTH));
+    assert_eq!(lines.cycle(last, holds), Some(LENGTH));
     // In another database the same owners are others.
     lines.leave(last);
     let other = lines.join(1, &name(0), exclusive(&name(LENGTH - 1), 0));
-    assert_eq!(lines.circle(other, holds), None);
+    assert_eq!(lines.cycle(other, holds), None);
 }
 
 /// The search looks at each hold twice at most, however many wait for them and for one another.
 #[test]
 fn the_search_is_linear_in_the_graph() {
     const OWNERS: u32 = 2_000;
-    let mut lines: Lines<u32> = Lines::default();
+    let mut lines: WaitQueues<u32> = WaitQueues::default();
     let waiter = |owner: u32| exclusive(&owner.to_le_bytes(), owner);
     // All wait for both locks, in opposite order: every request leads to every other one.
     let mut last = None;
@@ -279,6 +279,6 @@ fn the_search_is_linear_in_the_graph() {
         told += 1;
         tell(b"holder", Limit::EXCLUSIVE);
     };
-    lines.circle(last.expect("somebody waits"), holds);
+    lines.cycle(last.expect("somebody waits"), holds);
     assert!(told <= 4, "holds of two locks were asked for {told} times");
 }

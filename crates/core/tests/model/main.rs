@@ -7,7 +7,9 @@ mod world;
 use naive::{NaiveHold, Request};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use redis_lock_core::plan::{acquisition, extension, standing, Acquisition, Grant, Granted, Standing};
+use redis_lock_core::decision::{
+    decide_acquire, decide_extend, key_status, AcquireDecision, Grant, Granted, KeyStatus,
+};
 use redis_lock_core::{Error, Hold, Limit, Lock, MAX_META};
 use world::{limit, Step, World, KEYS};
 
@@ -124,24 +126,24 @@ proptest! {
     }
 
     #[test]
-    fn what_several_standings_come_to(standings in prop::collection::vec(any_standing(), 1..6)) {
-        use Standing::{Free, Held, OtherLimit, Own};
-        let own: Vec<u64> = standings.iter().filter_map(|s| if let Own(token) = s { Some(*token) } else { None }).collect();
-        let expected = if standings.contains(&OtherLimit) {
+    fn what_several_standings_come_to(statuses in prop::collection::vec(any_standing(), 1..6)) {
+        use KeyStatus::{Free, Held, OtherLimit, Own};
+        let own: Vec<u64> = statuses.iter().filter_map(|s| if let Own(token) = s { Some(*token) } else { None }).collect();
+        let expected = if statuses.contains(&OtherLimit) {
             Err(Error::OtherLimit)
-        } else if standings.contains(&Held) {
-            Ok(Acquisition::Refused)
-        } else if standings.contains(&Free) || own.iter().any(|token| *token != own[0]) {
-            Ok(Acquisition::New)
+        } else if statuses.contains(&Held) {
+            Ok(AcquireDecision::Refused)
+        } else if statuses.contains(&Free) || own.iter().any(|token| *token != own[0]) {
+            Ok(AcquireDecision::New)
         } else {
-            Ok(Acquisition::Again(own[0]))
+            Ok(AcquireDecision::Again(own[0]))
         };
-        prop_assert_eq!(acquisition(standings), expected);
+        prop_assert_eq!(decide_acquire(statuses), expected);
     }
 }
 
-fn any_standing() -> impl Strategy<Value = Standing> {
-    use Standing::{Free, Held, OtherLimit, Own};
+fn any_standing() -> impl Strategy<Value = KeyStatus> {
+    use KeyStatus::{Free, Held, OtherLimit, Own};
     prop_oneof![3 => Just(Free), 1 => Just(Held), 8 => (1..3u64).prop_map(Own), 1 => Just(OtherLimit)]
 }
 
@@ -183,10 +185,10 @@ fn the_rule_in_a_table() {
     ];
     for (holders, request, granted) in table {
         assert_eq!(lock_of(holders).admits(limit(request), 0), granted, "{request:?} beside {holders:?}");
-        let expected = if granted { Standing::Free } else { Standing::Held };
-        assert_eq!(standing(Some(&lock_of(holders)), false, b"new", limit(request), 0), expected);
+        let expected = if granted { KeyStatus::Free } else { KeyStatus::Held };
+        assert_eq!(key_status(Some(&lock_of(holders)), false, b"new", limit(request), 0), expected);
     }
-    assert_eq!(standing(None, false, b"new", Limit::EXCLUSIVE, 0), Standing::Free);
+    assert_eq!(key_status(None, false, b"new", Limit::EXCLUSIVE, 0), KeyStatus::Free);
 }
 
 #[test]
@@ -271,11 +273,11 @@ fn a_first_grant_makes_the_hold_that_its_terms_say() {
 
 #[test]
 fn an_extension_is_for_all_or_for_none() {
-    assert_eq!(extension([Some(5), None, Some(9)], None), None);
-    assert_eq!(extension([None], Some(7)), None);
-    assert_eq!(extension([Some(5), Some(9)], None), Some(None), "tokens stay as they are");
-    assert_eq!(extension([Some(5), Some(9)], Some(7)), Some(Some(9)));
-    assert_eq!(extension([Some(5), Some(9)], Some(11)), Some(Some(11)));
+    assert_eq!(decide_extend([Some(5), None, Some(9)], None), None);
+    assert_eq!(decide_extend([None], Some(7)), None);
+    assert_eq!(decide_extend([Some(5), Some(9)], None), Some(None), "tokens stay as they are");
+    assert_eq!(decide_extend([Some(5), Some(9)], Some(7)), Some(Some(9)));
+    assert_eq!(decide_extend([Some(5), Some(9)], Some(11)), Some(Some(11)));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Runs every step on the crate and on the naive model, and compares all that can be asked.
 
-use redis_lock_core::plan::{acquisition, extension, standing, Acquisition, Grant, Granted, Standing};
+use redis_lock_core::decision::{
+    decide_acquire, decide_extend, key_status, AcquireDecision, Grant, Granted, KeyStatus,
+};
 use redis_lock_core::time::after_ms;
 use redis_lock_core::{Error, Hold, Limit, Lock, Tokens};
 
@@ -143,12 +145,12 @@ impl World {
         }
         let standing = |&key: &usize| {
             let lock = Some(&self.locks[key]).filter(|lock| !lock.is_empty());
-            standing(lock, false, &request.owner, limit(request.limit), self.now)
+            key_status(lock, false, &request.owner, limit(request.limit), self.now)
         };
-        let token = match acquisition(request.keys.iter().map(standing)) {
-            Ok(Acquisition::New) => self.tokens.next(self.clock(), request.fence).expect("below the end"),
-            Ok(Acquisition::Again(token)) => token.max(request.fence.unwrap_or(0)),
-            Ok(Acquisition::Refused) => return Outcome::No,
+        let token = match decide_acquire(request.keys.iter().map(standing)) {
+            Ok(AcquireDecision::New) => self.tokens.next(self.clock(), request.fence).expect("below the end"),
+            Ok(AcquireDecision::Again(token)) => token.max(request.fence.unwrap_or(0)),
+            Ok(AcquireDecision::Refused) => return Outcome::No,
             Err(error) => {
                 assert_eq!(error, Error::OtherLimit);
                 return Outcome::OtherLimit;
@@ -197,7 +199,7 @@ impl World {
             return Outcome::TooFarAhead;
         }
         let own = |&key: &usize| self.locks[key].get(&request.owner).map(|hold| hold.token);
-        let Some(token) = extension(request.keys.iter().map(own), request.fence) else {
+        let Some(token) = decide_extend(request.keys.iter().map(own), request.fence) else {
             return Outcome::No;
         };
         let deadline = after_ms(self.now, request.ttl_ms);
@@ -275,13 +277,13 @@ impl World {
                 continue;
             }
             assert_eq!(
-                standing(Some(lock), false, &hold.owner, limit(hold.limit), self.now),
-                Standing::Own(hold.token)
+                key_status(Some(lock), false, &hold.owner, limit(hold.limit), self.now),
+                KeyStatus::Own(hold.token)
             );
             let other = if hold.limit == Some(7) { None } else { Some(7) };
             assert_eq!(
-                standing(Some(lock), false, &hold.owner, limit(other), self.now),
-                Standing::OtherLimit
+                key_status(Some(lock), false, &hold.owner, limit(other), self.now),
+                KeyStatus::OtherLimit
             );
         }
         assert!(lock.get(b"nobody").is_none());

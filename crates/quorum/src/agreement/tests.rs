@@ -192,5 +192,5 @@ fn an_outcome_stays() {
     let mut agreement = begin(1, Kind::Exclusive);
     feed(&mut agreement, &[(0, Granted(10)), (0, Failed)]);
     assert_eq!(agreement.outcome(), Outcome::Agreed(10));
-    assert_eq!(agreement.nodes()[0], Standing::Failed, "but what is known goes on");
+    assert_eq!(agreement.nodes()[0], KeyStatus::Failed, "but what is known goes on");
 }

@@ -1,7 +1,7 @@
 //! One server, as far as one lock and its counter go: it decides with the code of the module.
 
 use crate::naive::Rule;
-use redis_lock_core::plan::{Grant, acquisition, extension, standing};
+use redis_lock_core::decision::{Grant, decide_acquire, decide_extend, key_status};
 use redis_lock_core::{Error, Hold, Limit, Lock, Tokens};
 use redis_lock_quorum::agreement::{Answer, Request};
 
@@ -106,7 +106,7 @@ fn acquire(
     }
     let owner = &owner(attempt);
     let decided =
-        acquisition([standing(Some(&*lock).filter(|lock| !lock.is_empty()), false, owner, limit, NOW)])?;
+        decide_acquire([key_status(Some(&*lock).filter(|lock| !lock.is_empty()), false, owner, limit, NOW)])?;
     let Some(token) = decided.token(*tokens, clock, fence)? else {
         return Ok(Answer::Held);
     };
@@ -125,7 +125,7 @@ fn extend(
 ) -> Result<Answer, Error> {
     tokens.check_fence(clock(Some(fence), behind), fence)?;
     let own = lock.get(&owner(attempt)).map(|hold| hold.token);
-    let Some(token) = extension([own], Some(fence)).flatten() else {
+    let Some(token) = decide_extend([own], Some(fence)).flatten() else {
         if rule == Rule::RaiseWithoutHold {
             tokens.accept(fence);
             return Ok(Answer::Extended(small(fence).into()));

@@ -1,7 +1,7 @@
 //! States that differ only in how nodes, or attempts of one kind, are numbered count as one.
 
 use crate::world::{Client, Stage, State};
-use redis_lock_quorum::agreement::Standing;
+use redis_lock_quorum::agreement::KeyStatus;
 use std::hash::{Hash, Hasher};
 
 /// Room for all about one node.
@@ -66,11 +66,11 @@ impl<const N: usize> Client<N> {
         match self {
             Client::Naive(naive) => [9, naive.tokens[node] as u8, 0, 0],
             Client::Agreement(agreement) => match agreement.nodes()[node] {
-                Standing::Asked { fenced } => [1, fenced.into(), 0, 0],
-                Standing::Holds { token, asked, refused } => [2, token as u8, code(asked), code(refused)],
-                Standing::Held => [3, 0, 0, 0],
-                Standing::Gone => [4, 0, 0, 0],
-                Standing::Failed => [5, 0, 0, 0],
+                KeyStatus::Asked { fenced } => [1, fenced.into(), 0, 0],
+                KeyStatus::Holds { token, asked, refused } => [2, token as u8, code(asked), code(refused)],
+                KeyStatus::Held => [3, 0, 0, 0],
+                KeyStatus::Gone => [4, 0, 0, 0],
+                KeyStatus::Failed => [5, 0, 0, 0],
             },
         }
     }

@@ -10,7 +10,7 @@ use crate::{Bytes, Hold, Limit};
 type Age = u64;
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Crowd {
+pub(crate) struct HoldSet {
     holds: BTreeMap<Age, Hold>,
     owners: HashMap<Bytes, Age>,
     deadlines: BTreeSet<(Micros, Age)>,
@@ -19,7 +19,7 @@ pub(crate) struct Crowd {
     next: Age,
 }
 
-impl Crowd {
+impl HoldSet {
     pub fn len(&self) -> usize {
         self.holds.len()
     }
@@ -99,7 +99,7 @@ impl Crowd {
         let entry = size_of::<(Age, Hold)>() + size_of::<(Bytes, Age)>() + 4 * size_of::<(u64, Age)>();
         let own: usize =
             self.holds.values().map(|hold| hold.heap_size() + hold.owner_bytes().heap_size()).sum();
-        size_of::<Crowd>() + self.len() * entry + own
+        size_of::<HoldSet>() + self.len() * entry + own
     }
 
     fn insert(&mut self, age: Age, hold: Hold) {

@@ -1,10 +1,10 @@
 //! An open key in the hands of a command, and the one place where what becomes of it is carried
 //! out: value, index of deadlines, replication, counters; then events.
 
+use redis_lock_core::decision::{Grant, Granted};
 use redis_lock_core::effect::Cause;
-use redis_lock_core::plan::{Grant, Granted};
 use redis_lock_core::time::{after_ms, Micros};
-use redis_lock_core::{Error, Hold, LineId, Lock, Renewal};
+use redis_lock_core::{Error, Hold, Lock, QueueId, Renewal};
 use smallvec::SmallVec;
 
 use crate::ffi::arguments::Str;
@@ -28,7 +28,7 @@ enum Event {
 
 /// How the end of a hold reaches replicas and AOF.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum Propagation {
     /// By an effect.
     Effect,
     /// By the command as the client sent it, if a release is all that happened.
@@ -73,13 +73,13 @@ impl From<Cause> for End {
 }
 
 /// An open key, and what has been done to its lock so far.
-pub struct Subject<'c> {
+pub struct LockTxn<'c> {
     module: &'static Module,
     ctx: &'c Ctx,
     key: Key<'c>,
     now: Micros,
     /// Who waits for it.
-    line: Option<LineId>,
+    line: Option<QueueId>,
     /// What went, and was not replicated yet.
     gone: SmallVec<[Gone; 1]>,
     events: SmallVec<[Event; 4]>,
@@ -89,7 +89,7 @@ pub struct Subject<'c> {
     decided: bool,
 }
 
-impl<'c> Subject<'c> {
+impl<'c> LockTxn<'c> {
     /// Opens a key to decide about its lock.
     ///
     /// # Errors
@@ -98,8 +98,8 @@ impl<'c> Subject<'c> {
     pub fn open(module: &'static Module, ctx: &'c Ctx, name: Str<'c>, now: Micros) -> Result<Self, Error> {
         let key = Key::open(ctx, name)?;
         let decided = !module.is_passive();
-        let line = if module.has_lines() { module.line(key.db(), name.bytes()) } else { None };
-        Ok(Subject {
+        let line = if module.has_queues() { module.line(key.db(), name.bytes()) } else { None };
+        Ok(LockTxn {
             module,
             ctx,
             key,
@@ -123,7 +123,7 @@ impl<'c> Subject<'c> {
         name: Str<'c>,
         now: Micros,
     ) -> Result<Self, Error> {
-        Ok(Subject { decided: false, ..Subject::open(module, ctx, name, now)? })
+        Ok(LockTxn { decided: false, ..LockTxn::open(module, ctx, name, now)? })
     }
 
     /// Opens all keys of a command, each once however often it is named.
@@ -139,7 +139,7 @@ impl<'c> Subject<'c> {
         let mut seen = std::collections::HashSet::new();
         names
             .filter(|name| seen.insert(name.bytes()))
-            .map(|name| Subject::open(module, ctx, name, now))
+            .map(|name| LockTxn::open(module, ctx, name, now))
             .collect()
     }
 
@@ -173,7 +173,7 @@ impl<'c> Subject<'c> {
 
     /// Who waits for it; of a line that has emptied since, nothing is found any more.
     #[inline]
-    pub fn line(&self) -> Option<LineId> {
+    pub fn line(&self) -> Option<QueueId> {
         self.line
     }
 
@@ -200,7 +200,7 @@ impl<'c> Subject<'c> {
         }
         match self.key.lock_mut().and_then(|lock| lock.take_expired(self.now)) {
             Some(hold) => {
-                self.went(End::Expired, hold);
+                self.record_end(End::Expired, hold);
                 true
             }
             None => false,
@@ -223,7 +223,7 @@ impl<'c> Subject<'c> {
                 self.count(|totals| totals.acquired.add(1));
                 self.touched = true;
                 self.events.push(Event::Acquired);
-                self.tell(grant.owner, words);
+                self.propagate(grant.owner, words);
             }
             Granted::Again(renewal) => {
                 self.count(|totals| totals.reacquired.add(1));
@@ -250,7 +250,7 @@ impl<'c> Subject<'c> {
     pub fn remove(&mut self, owner: &[u8], end: End) -> bool {
         match self.key.lock_mut().and_then(|lock| lock.remove(owner)) {
             Some(hold) => {
-                self.went(end, hold);
+                self.record_end(end, hold);
                 true
             }
             None => false,
@@ -266,9 +266,9 @@ impl<'c> Subject<'c> {
     }
 
     /// Nobody was told of this owner's hold so far.
-    pub fn mark_untold(&mut self, owner: &[u8]) {
+    pub fn mark_undelivered(&mut self, owner: &[u8]) {
         if let Some(lock) = self.key.lock_mut() {
-            lock.change(owner, |hold| hold.untold = true);
+            lock.change(owner, |hold| hold.undelivered = true);
         }
     }
 
@@ -289,7 +289,7 @@ impl<'c> Subject<'c> {
     }
 
     #[inline]
-    fn went(&mut self, end: End, hold: Hold) {
+    fn record_end(&mut self, end: End, hold: Hold) {
         self.module.sub_held(1);
         if let Some(value) = self.key.value().filter(|_| !hold.sessions().is_empty()) {
             sessions::forget(self.module, value, &hold);
@@ -327,7 +327,7 @@ impl<'c> Subject<'c> {
         if renewal.any() || persisted {
             self.touched |= renewal.token || renewal.meta || persisted;
             self.events.push(Event::Extended);
-            self.tell(owner, None);
+            self.propagate(owner, None);
         }
     }
 
@@ -341,8 +341,8 @@ impl<'c> Subject<'c> {
     /// Replicates this owner's hold as it is now, and before it what went: in one effect, so that a
     /// lock that passes on is never without a hold.
     #[inline]
-    fn tell(&mut self, owner: &[u8], words: Option<(Str, Str)>) {
-        if !self.decided || !self.module.is_listened_to() {
+    fn propagate(&mut self, owner: &[u8], words: Option<(Str, Str)>) {
+        if !self.decided || !self.module.must_propagate() {
             return;
         }
         let (ctx, name, now) = (self.ctx, self.key.name(), self.now);
@@ -359,19 +359,19 @@ impl<'c> Subject<'c> {
     /// Carries out what has changed, and closes the key. The events are still to be told: only
     /// when all keys of the command are settled, since others act on them.
     #[inline]
-    fn settle(&mut self, told: Told) {
+    fn commit(&mut self, propagation: Propagation) {
         if !self.events.is_empty() {
-            if self.module.is_listened_to() {
-                self.replicate_rest(told);
+            if self.module.must_propagate() {
+                self.replicate_rest(propagation);
             }
             self.deleted = self.store();
         }
         self.key.close();
     }
 
-    fn replicate_rest(&self, told: Told) {
+    fn replicate_rest(&self, propagation: Propagation) {
         let only_released = matches!(self.events.as_slice(), [Event::Released]);
-        if !self.decided || (told == Told::Release && only_released) {
+        if !self.decided || (propagation == Propagation::Release && only_released) {
             self.ctx.replicate_verbatim();
         } else if !self.gone.is_empty() {
             replicate::drops(self.ctx, self.key.name(), &self.gone);
@@ -425,11 +425,11 @@ fn is_bare(hold: &Hold) -> bool {
 
 /// Settles all keys of a command, then tells of them.
 #[inline]
-pub fn settle_all(subjects: &mut [Subject], told: Told) {
-    for subject in subjects.iter_mut() {
-        subject.settle(told);
+pub fn commit_all(txns: &mut [LockTxn], propagation: Propagation) {
+    for txn in txns.iter_mut() {
+        txn.commit(propagation);
     }
-    for subject in subjects {
-        subject.announce();
+    for txn in txns {
+        txn.announce();
     }
 }

@@ -1,7 +1,7 @@
 //! A client that waits in line: how it joins, what it is told in the end, and what becomes of a grant
 //! that could not be delivered.
 //!
-//! A request in line is *concluded* in the step in which its fate is decided, and its client answered
+//! A request in line is *resolved* in the step in which its fate is decided, and its client answered
 //! at the end of that turn of the event loop. In between the server may let the client go: a grant
 //! that then nobody was told of is taken back, and goes to the next.
 
@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use redis_lock_core::request::Acquire;
 use redis_lock_core::time::{after_ms, ms_since, Micros};
-use redis_lock_core::{Bytes, Error, LineId, Ticket, Waiter};
+use redis_lock_core::{Bytes, Error, QueueId, Ticket, Waiter};
 
 use crate::configuration::{self, DEADLOCK_DETECTION, MAX_WAITERS};
 use crate::ffi::arguments::{OwnedStr, Str};
@@ -20,8 +20,8 @@ use crate::ffi::events::hear_of_closes;
 use crate::ffi::key::Key;
 use crate::ffi::permission::User;
 use crate::ffi::reply::Reply;
+use crate::lock_txn::{End, LockTxn};
 use crate::module::Module;
-use crate::subject::{End, Subject};
 
 /// What a client that waited is told.
 #[derive(Clone, Copy)]
@@ -35,7 +35,7 @@ pub enum Outcome {
 }
 
 /// A client that waits.
-pub struct Waiting {
+pub struct BlockedClient {
     module: &'static Module,
     /// Its number.
     pub client: u64,
@@ -46,11 +46,11 @@ pub struct Waiting {
     outcome: Cell<Outcome>,
     /// Whether the server was asked to have it answered.
     called: Cell<bool>,
-    handover: RefCell<Option<Rc<Handover>>>,
+    pending: RefCell<Option<Rc<PendingGrant>>>,
 }
 
 /// A hold that was given to one who waited, as long as it is open whether anybody was told.
-pub struct Handover {
+pub struct PendingGrant {
     module: &'static Module,
     /// Where it was given: database and key. It may have been renamed or moved since.
     pub place: (i32, Bytes),
@@ -61,7 +61,7 @@ pub struct Handover {
     answered: Cell<bool>,
 }
 
-impl Handover {
+impl PendingGrant {
     /// One that answers so many requests.
     pub fn new(
         module: &'static Module,
@@ -71,8 +71,8 @@ impl Handover {
         requests: usize,
     ) -> Rc<Self> {
         hear_of_closes();
-        module.chores.handed_over();
-        Rc::new(Handover {
+        module.deferred.handed_over();
+        Rc::new(PendingGrant {
             module,
             place,
             owner,
@@ -83,10 +83,10 @@ impl Handover {
     }
 
     /// Takes the hold out, where it still is as it was given: who asked again meanwhile was told of it.
-    pub fn take_back(&self, subject: &mut Subject) {
-        let hold = subject.hold(self.owner.as_slice());
-        if hold.is_some_and(|hold| hold.untold && hold.token == self.token) {
-            subject.remove(self.owner.as_slice(), End::Released);
+    pub fn revoke(&self, txn: &mut LockTxn) {
+        let hold = txn.hold(self.owner.as_slice());
+        if hold.is_some_and(|hold| hold.undelivered && hold.token == self.token) {
+            txn.remove(self.owner.as_slice(), End::Released);
         }
     }
 
@@ -97,17 +97,17 @@ impl Handover {
         if self.undecided.get() > 0 {
             return;
         }
-        self.module.chores.decided();
+        self.module.deferred.decided();
         if !self.answered.get() {
-            let chores = &self.module.chores;
-            chores.add(&chores.undelivered, self);
+            let deferred = &self.module.deferred;
+            deferred.add(&deferred.undelivered, self);
         }
     }
 }
 
-impl Waiting {
+impl BlockedClient {
     fn new(module: &'static Module, ctx: &Ctx) -> Rc<Self> {
-        Rc::new(Waiting {
+        Rc::new(BlockedClient {
             module,
             client: ctx.client_id(),
             user: User::current(ctx),
@@ -115,7 +115,7 @@ impl Waiting {
             ticket: Cell::new(None),
             outcome: Cell::new(Outcome::Nil),
             called: Cell::new(false),
-            handover: RefCell::new(None),
+            pending: RefCell::new(None),
         })
     }
 
@@ -126,12 +126,12 @@ impl Waiting {
 
     /// It has left the line, and this is its answer; where it is a hold that was made for it, with
     /// what is needed to take that back.
-    pub fn conclude(self: Rc<Self>, outcome: Outcome, handover: Option<Rc<Handover>>) {
+    pub fn resolve(self: Rc<Self>, outcome: Outcome, pending: Option<Rc<PendingGrant>>) {
         self.ticket.set(None);
         self.outcome.set(outcome);
-        self.handover.replace(handover);
-        let chores = &self.module.chores;
-        chores.add(&chores.concluded, self);
+        self.pending.replace(pending);
+        let deferred = &self.module.deferred;
+        deferred.add(&deferred.resolved, self);
     }
 
     /// Has it answered, unless the server has let it go meanwhile.
@@ -141,20 +141,20 @@ impl Waiting {
     }
 }
 
-impl Blocked for Waiting {
+impl Blocked for BlockedClient {
     fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// What it was concluded with, or nil where the server has its own reasons (CLIENT UNBLOCK).
+    /// What it was resolved with, or nil where the server has its own reasons (CLIENT UNBLOCK).
     fn answer(&self) -> Result<Reply, Error> {
         if !self.called.get() {
             self.on_disconnect();
             return Ok(Reply::Nil);
         }
-        if let Some(handover) = self.handover.take() {
-            let chores = &self.module.chores;
-            chores.add(&chores.told, (self.client, handover));
+        if let Some(pending) = self.pending.take() {
+            let deferred = &self.module.deferred;
+            deferred.add(&deferred.told, (self.client, pending));
         }
         match self.outcome.get() {
             Outcome::Granted(token) => Ok(Reply::token(token)),
@@ -168,8 +168,8 @@ impl Blocked for Waiting {
         if let Some(ticket) = self.ticket.take() {
             self.module.leave_line(ticket);
         }
-        if let Some(handover) = self.handover.take() {
-            handover.decide(false);
+        if let Some(pending) = self.pending.take() {
+            pending.decide(false);
         }
     }
 }
@@ -187,28 +187,28 @@ pub fn join(
     request: &Acquire,
     block_ms: i64,
 ) -> Result<Reply, Error> {
-    let waiting = Waiting::new(module, ctx);
+    let client = BlockedClient::new(module, ctx);
     let waiter = Waiter {
         owner: request.owner.into(),
         limit: request.limit,
         ttl_ms: request.ttl_ms,
         fence: request.fence,
         meta: request.meta.map(Into::into),
-        session: request.session.then_some(waiting.client),
+        session: request.session.then_some(client.client),
         since: now,
         until: (block_ms > 0).then(|| after_ms(now, block_ms)),
-        client: Rc::clone(&waiting),
+        client: Rc::clone(&client),
     };
     let ticket = module.lines().borrow_mut().join(db, name.bytes(), waiter);
     if let Err(error) = check(module, ctx, now, ticket) {
         module.lines().borrow_mut().leave(ticket);
         return Err(error);
     }
-    waiting.ticket.set(Some(ticket));
-    if blocked::block(ctx, name, &waiting) {
+    client.ticket.set(Some(ticket));
+    if blocked::block(ctx, name, &client) {
         return Ok(Reply::Sent);
     }
-    waiting.on_disconnect();
+    client.on_disconnect();
     module.totals.refused.add(1);
     Ok(Reply::Nil)
 }
@@ -223,7 +223,7 @@ fn check(module: &Module, ctx: &Ctx, now: Micros, ticket: Ticket) -> Result<(), 
             let live = key.lock().into_iter().flat_map(|lock| lock.live(now));
             live.for_each(|hold| tell(hold.owner(), hold.limit()));
         };
-        if let Some(locks) = lines.circle(ticket, holds) {
+        if let Some(locks) = lines.cycle(ticket, holds) {
             module.totals.deadlocks.add(1);
             return Err(Error::Deadlock(locks));
         }
@@ -236,19 +236,19 @@ fn check(module: &Module, ctx: &Ctx, now: Micros, ticket: Ticket) -> Result<(), 
 }
 
 /// One of this line who has waited too long is told nil; whether there was one.
-pub fn time_out(module: &Module, line: LineId, now: Micros) -> bool {
+pub fn time_out(module: &Module, line: QueueId, now: Micros) -> bool {
     let waiter = module.lines().borrow_mut().time_out(line, now);
     let Some(waiter) = waiter else { return false };
     module.totals.wait_timeouts.add(1);
-    waiter.client.conclude(Outcome::Nil, None);
+    waiter.client.resolve(Outcome::Nil, None);
     true
 }
 
 /// All requests of this owner leave a line, and are told nil.
 #[cold]
-pub fn send_away_owner(module: &Module, line: LineId, owner: &[u8]) {
+pub fn send_away_owner(module: &Module, line: QueueId, owner: &[u8]) {
     let waiters = module.lines().borrow_mut().leave_owner(line, owner);
-    waiters.into_iter().for_each(|waiter| waiter.client.conclude(Outcome::Nil, None));
+    waiters.into_iter().for_each(|waiter| waiter.client.resolve(Outcome::Nil, None));
 }
 
 /// How long somebody waited who has the lock now.
@@ -259,16 +259,16 @@ pub fn count_wait(module: &Module, since: Micros, now: Micros) {
 
 /// At the end of a turn: all whose fate was decided are answered.
 pub fn answer_all(module: &Module, ctx: &Ctx) {
-    let concluded = module.chores.concluded.take();
-    concluded.iter().for_each(|waiting| waiting.call(ctx));
+    let resolved = module.deferred.resolved.take();
+    resolved.iter().for_each(|client| client.call(ctx));
 }
 
 /// The replies of the last turn have left the server: whose connection is closed from here on was told.
 #[inline]
 pub fn replies_sent(module: &Module) {
-    let told = &module.chores.told;
+    let told = &module.deferred.told;
     if !told.is_empty() {
-        told.take().into_iter().for_each(|(_, handover)| handover.decide(true));
+        told.take().into_iter().for_each(|(_, pending)| pending.decide(true));
     }
 }
 
@@ -279,12 +279,12 @@ pub fn replies_sent(module: &Module) {
 /// make room for others (`maxmemory-clients`). The latter can't be told apart: where that is set, all count
 /// as told, and the ttl decides.
 pub fn closed(module: &Module, ctx: &Ctx, client: u64) {
-    let told = &module.chores.told;
+    let told = &module.deferred.told;
     if told.is_empty() {
         return;
     }
-    for (_, handover) in told.take_if(|(told, _)| *told == client) {
+    for (_, pending) in told.take_if(|(told, _)| *told == client) {
         let sent = configuration::setting(ctx, "maxmemory-clients") != "0" || ctx.closes_after_reply(client);
-        handover.decide(sent);
+        pending.decide(sent);
     }
 }

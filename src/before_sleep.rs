@@ -2,17 +2,17 @@
 //! the timer is set for the rest.
 
 use redis_lock_core::time::Micros;
-use redis_lock_core::{Error, LineId};
+use redis_lock_core::{Error, QueueId};
 
+use crate::blocked_client::{self, Outcome};
 use crate::budget::Budget;
 use crate::ffi::context::Ctx;
 use crate::ffi::value::ValueRef;
 use crate::ffi::{datatype, replicate};
+use crate::handoff;
+use crate::lock_txn::LockTxn;
 use crate::module::Module;
-use crate::service;
 use crate::sessions;
-use crate::subject::Subject;
-use crate::waiting::{self, Outcome};
 
 /// While the server pauses writes no event tells when it ends; so often it is asked, in
 /// microseconds.
@@ -24,41 +24,41 @@ pub fn before_sleep(module: &'static Module, ctx: &Ctx) {
     datatype::bury();
     module.forget_departures();
     let first = module.next_moment();
-    if first.is_some() || module.has_chores() {
+    if first.is_some() || module.has_deferred() {
         do_what_is_due(module, ctx, first);
     }
-    if !module.chores.concluded.is_empty() {
-        waiting::answer_all(module, ctx);
+    if !module.deferred.resolved.is_empty() {
+        blocked_client::answer_all(module, ctx);
     }
-    module.chores.fall_asleep();
+    module.deferred.fall_asleep();
 }
 
 /// A new turn of the event loop begins.
 pub fn after_sleep(module: &'static Module) {
-    module.chores.awake();
-    waiting::replies_sent(module);
+    module.deferred.awake();
+    blocked_client::replies_sent(module);
 }
 
 fn do_what_is_due(module: &'static Module, ctx: &Ctx, first: Option<Micros>) {
     let now = module.now();
-    let due = module.has_chores() || first.is_some_and(|moment| moment <= now);
+    let due = module.has_deferred() || first.is_some_and(|moment| moment <= now);
     let next = if due { work(module, ctx, now) } else { first };
     if let Some(next) = next {
-        module.chores.wake_up().arm(next, if due { module.now() } else { now });
+        module.deferred.wake_up().arm(next, if due { module.now() } else { now });
     }
 }
 
 /// Does what is due; when to look again.
 fn work(module: &'static Module, ctx: &Ctx, now: Micros) -> Option<Micros> {
     let budget = Budget::begin(now);
-    module.judge_changes();
+    module.mark_changes();
     let all_left = leave_late(module, budget);
     if ctx.writes_are_paused() {
         return [module.next_limit(), Some(now + PAUSE_POLL)].into_iter().flatten().min();
     }
     if module.is_last_due() {
         module.set_last_due(false);
-        if module.is_listened_to() && module.tokens().used() {
+        if module.must_propagate() && module.tokens().used() {
             replicate::last(ctx, module.tokens().last(), module.is_replica());
         }
     }
@@ -67,11 +67,11 @@ fn work(module: &'static Module, ctx: &Ctx, now: Micros) -> Option<Micros> {
         return None;
     }
     let done = all_left
-        && take_back_undelivered(module, ctx, budget)
+        && revoke_undelivered(module, ctx, budget)
         && sessions::end_closed(module, ctx, budget)
         && reclaim(module, ctx, budget)
         && serve_lines(module, ctx, budget)
-        && module.chores.changes.is_empty();
+        && module.deferred.changes.is_empty();
     if done {
         module.next_moment()
     } else {
@@ -89,23 +89,23 @@ fn leave_late(module: &'static Module, budget: Budget) -> bool {
         if budget.exhausted(now) {
             return false;
         }
-        waiting::time_out(module, line, now);
+        blocked_client::time_out(module, line, now);
     }
 }
 
 /// Grants of which nobody was told are taken back, and go to the next.
-fn take_back_undelivered(module: &'static Module, ctx: &Ctx, budget: Budget) -> bool {
-    while !module.chores.undelivered.is_empty() {
+fn revoke_undelivered(module: &'static Module, ctx: &Ctx, budget: Budget) -> bool {
+    while !module.deferred.undelivered.is_empty() {
         let now = module.now();
         if budget.exhausted(now) {
             return false;
         }
-        let Some(handover) = module.chores.undelivered.pop() else { break };
-        let mut places = vec![handover.place.clone()];
-        places.extend(module.chores.moves());
+        let Some(pending) = module.deferred.undelivered.pop() else { break };
+        let mut places = vec![pending.place.clone()];
+        places.extend(module.deferred.moves());
         for (db, name) in &places {
-            let take_back = |subject: &mut Subject| handover.take_back(subject);
-            service::change_outside_command(module, ctx, (*db, name), now, budget, take_back);
+            let revoke = |txn: &mut LockTxn| pending.revoke(txn);
+            handoff::change_outside_command(module, ctx, (*db, name), now, budget, revoke);
         }
     }
     true
@@ -128,9 +128,7 @@ fn reclaim(module: &'static Module, ctx: &Ctx, budget: Budget) -> bool {
 fn reclaim_one(module: &'static Module, ctx: &Ctx, entry: ValueRef, budget: Budget, now: Micros) {
     let (db, name) = entry.get().home();
     let mut reclaimed = false;
-    service::change_outside_command(module, ctx, (db, &name), now, budget, |subject| {
-        reclaimed = subject.purge()
-    });
+    handoff::change_outside_command(module, ctx, (db, &name), now, budget, |txn| reclaimed = txn.purge());
     if reclaimed {
         return;
     }
@@ -144,7 +142,7 @@ fn reclaim_one(module: &'static Module, ctx: &Ctx, entry: ValueRef, budget: Budg
 
 /// Serves the lines whose lock was changed by others than a LOCK command, or whose first has left.
 fn serve_lines(module: &'static Module, ctx: &Ctx, budget: Budget) -> bool {
-    module.ask_again(module.now());
+    module.retry_deferred(module.now());
     while let Some(line) = module.next_unserved() {
         let now = module.now();
         if budget.exhausted(now) {
@@ -154,29 +152,29 @@ fn serve_lines(module: &'static Module, ctx: &Ctx, budget: Budget) -> bool {
         if budget.exhausted(module.now()) {
             return false;
         }
-        if module.wants_service(line) {
-            module.put_off(line);
+        if module.wants_serving(line) {
+            module.defer(line);
         }
     }
     true
 }
 
-fn serve_one(module: &'static Module, ctx: &Ctx, line: LineId, budget: Budget, now: Micros) {
+fn serve_one(module: &'static Module, ctx: &Ctx, line: QueueId, budget: Budget, now: Micros) {
     let place = module.lines().borrow().place(line).map(|(db, name)| (db, name.clone()));
     let Some((db, name)) = place else { return };
-    let purge = |subject: &mut Subject| {
-        subject.purge();
+    let purge = |txn: &mut LockTxn| {
+        txn.purge();
     };
-    if !service::change_outside_command(module, ctx, (db, &name), now, budget, purge) {
+    if !handoff::change_outside_command(module, ctx, (db, &name), now, budget, purge) {
         send_away(module, line, budget);
     }
 }
 
 /// Another type lies at the key: nobody gets a lock there.
-fn send_away(module: &'static Module, line: LineId, budget: Budget) {
+fn send_away(module: &'static Module, line: QueueId, budget: Budget) {
     let next = || module.lines().borrow_mut().leave_first(line);
     while let Some(waiter) = next() {
-        waiter.client.conclude(Outcome::Failed(Error::WrongType), None);
+        waiter.client.resolve(Outcome::Failed(Error::WrongType), None);
         if budget.exhausted(module.now()) {
             return;
         }

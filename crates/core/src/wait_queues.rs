@@ -5,24 +5,24 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::line::{Line, Seq};
 use crate::time::Micros;
+use crate::wait_queue::{Seq, WaitQueue};
 use crate::{Bytes, Lock, Waiter};
 
 /// Which line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LineId(pub(crate) u64);
+pub struct QueueId(pub(crate) u64);
 
 /// One place in one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket {
-    pub(crate) line: LineId,
+    pub(crate) line: QueueId,
     pub(crate) seq: Seq,
 }
 
 impl Ticket {
     /// The line that it is in.
-    pub fn line(self) -> LineId {
+    pub fn line(self) -> QueueId {
         self.line
     }
 }
@@ -30,7 +30,7 @@ impl Ticket {
 /// What is known of one database: its lines by key, and who waits where.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Database {
-    lines: HashMap<Bytes, LineId>,
+    lines: HashMap<Bytes, QueueId>,
     owners: HashMap<Bytes, BTreeSet<Ticket>>,
 }
 
@@ -44,31 +44,31 @@ impl Database {
 /// The lines of all keys for which somebody waits. Every change of one takes time logarithmic in
 /// the number of waiters.
 #[derive(Clone, Debug)]
-pub struct Lines<T> {
-    pub(crate) lines: HashMap<LineId, Line<T>>,
+pub struct WaitQueues<T> {
+    pub(crate) lines: HashMap<QueueId, WaitQueue<T>>,
     pub(crate) databases: HashMap<i32, Database>,
-    limits: BTreeSet<(Micros, LineId)>,
-    unserved: BTreeSet<LineId>,
-    put_off: BTreeSet<LineId>,
+    limits: BTreeSet<(Micros, QueueId)>,
+    unserved: BTreeSet<QueueId>,
+    defer: BTreeSet<QueueId>,
     waiting: usize,
     last: u64,
 }
 
-impl<T> Default for Lines<T> {
+impl<T> Default for WaitQueues<T> {
     fn default() -> Self {
-        Lines {
+        WaitQueues {
             lines: HashMap::new(),
             databases: HashMap::new(),
             limits: BTreeSet::new(),
             unserved: BTreeSet::new(),
-            put_off: BTreeSet::new(),
+            defer: BTreeSet::new(),
             waiting: 0,
             last: 0,
         }
     }
 }
 
-impl<T> Lines<T> {
+impl<T> WaitQueues<T> {
     /// How many requests wait, in all lines.
     #[inline]
     pub fn len(&self) -> usize {
@@ -82,18 +82,18 @@ impl<T> Lines<T> {
     }
 
     /// The line of a key; `None` where nobody waits for it.
-    pub fn find(&self, db: i32, name: &[u8]) -> Option<LineId> {
+    pub fn find(&self, db: i32, name: &[u8]) -> Option<QueueId> {
         self.databases.get(&db)?.lines.get(name).copied()
     }
 
     /// Database and name of the key that a line is for.
-    pub fn place(&self, line: LineId) -> Option<(i32, &Bytes)> {
+    pub fn place(&self, line: QueueId) -> Option<(i32, &Bytes)> {
         self.lines.get(&line).map(|line| (line.db, &line.name))
     }
 
     /// Who waits in a line, first come first.
-    pub fn waiters(&self, line: LineId) -> impl Iterator<Item = &Waiter<T>> {
-        self.lines.get(&line).into_iter().flat_map(Line::iter).map(|(_, waiter)| waiter)
+    pub fn waiters(&self, line: QueueId) -> impl Iterator<Item = &Waiter<T>> {
+        self.lines.get(&line).into_iter().flat_map(WaitQueue::iter).map(|(_, waiter)| waiter)
     }
 
     /// Puts a request at the end of a key's line.
@@ -119,24 +119,24 @@ impl<T> Lines<T> {
     }
 
     /// Takes the first out of a line.
-    pub fn leave_first(&mut self, line: LineId) -> Option<Waiter<T>> {
+    pub fn leave_first(&mut self, line: QueueId) -> Option<Waiter<T>> {
         let (seq, _) = self.lines.get(&line)?.first()?;
         self.leave(Ticket { line, seq })
     }
 
     /// Takes all requests of one owner out of a line, in order.
-    pub fn leave_owner(&mut self, line: LineId, owner: &[u8]) -> Vec<Waiter<T>> {
+    pub fn leave_owner(&mut self, line: QueueId, owner: &[u8]) -> Vec<Waiter<T>> {
         self.tickets_in(line, owner).into_iter().filter_map(|ticket| self.leave(ticket)).collect()
     }
 
     /// The earliest moment at which somebody stops waiting, and in which line.
-    pub fn first_limit(&self) -> Option<(Micros, LineId)> {
+    pub fn first_limit(&self) -> Option<(Micros, QueueId)> {
         self.limits.first().copied()
     }
 
     /// Takes one out of a line who has waited too long; before the line is served, so that nobody
     /// is granted anything after that moment.
-    pub fn time_out(&mut self, line: LineId, now: Micros) -> Option<Waiter<T>> {
+    pub fn time_out(&mut self, line: QueueId, now: Micros) -> Option<Waiter<T>> {
         let (until, seq) = self.lines.get(&line)?.first_limit()?;
         if now < until {
             return None;
@@ -149,7 +149,7 @@ impl<T> Lines<T> {
     /// first in line does not fit, and nobody overtakes it.
     ///
     /// A hold past its deadline does not count, but that of an owner who is admitted has to be taken out.
-    pub fn admit(&mut self, line: LineId, lock: Option<&Lock>, now: Micros) -> Option<Vec<Waiter<T>>> {
+    pub fn admit(&mut self, line: QueueId, lock: Option<&Lock>, now: Micros) -> Option<Vec<Waiter<T>>> {
         while let Some(owner) = self.lines.get_mut(&line)?.next_holder(lock, now) {
             let waiters = self.leave_owner(line, owner.as_slice());
             if !waiters.is_empty() {
@@ -162,73 +162,73 @@ impl<T> Lines<T> {
             return Some(self.leave_owner(line, owner.as_slice()));
         }
         self.unserved.remove(&line);
-        self.put_off.remove(&line);
+        self.defer.remove(&line);
         None
     }
 
     /// A line was not served to the end.
-    pub fn keep_unserved(&mut self, line: LineId) {
+    pub fn keep_unserved(&mut self, line: QueueId) {
         if self.lines.contains_key(&line) {
             self.unserved.insert(line);
         }
     }
 
     /// Whether a line wants to be served before anything else happens to its key.
-    pub fn wants_service(&self, line: LineId) -> bool {
-        self.unserved.contains(&line) || self.put_off.contains(&line)
+    pub fn wants_serving(&self, line: QueueId) -> bool {
+        self.unserved.contains(&line) || self.defer.contains(&line)
     }
 
     /// A line that wants to be served, and was not put off.
     #[inline]
-    pub fn next_unserved(&self) -> Option<LineId> {
+    pub fn next_unserved(&self) -> Option<QueueId> {
         self.unserved.first().copied()
     }
 
-    /// A line can't be served now: it waits for [`Lines::ask_again`], and keeps nobody from the others.
-    pub fn put_off(&mut self, line: LineId) {
+    /// A line can't be served now: it waits for [`WaitQueues::retry_deferred`], and keeps nobody from the others.
+    pub fn defer(&mut self, line: QueueId) {
         self.unserved.remove(&line);
         if self.lines.contains_key(&line) {
-            self.put_off.insert(line);
+            self.defer.insert(line);
         }
     }
 
     /// All lines that were put off want to be served again.
-    pub fn ask_again(&mut self) {
-        self.unserved.append(&mut self.put_off);
+    pub fn retry_deferred(&mut self) {
+        self.unserved.append(&mut self.defer);
     }
 
     /// The lock of a key has changed in a way that its line was not asked about.
-    pub fn judge_anew(&mut self, db: i32, name: &[u8]) {
+    pub fn mark_dirty(&mut self, db: i32, name: &[u8]) {
         if let Some(line) = self.find(db, name) {
             self.mark(line);
         }
     }
 
     /// The same for all keys of a database, or of all of them.
-    pub fn judge_all_anew(&mut self, db: Option<i32>) {
-        let concerned = |line: &Line<T>| db.is_none_or(|db| line.db == db);
-        let lines: Vec<LineId> =
+    pub fn mark_all_dirty(&mut self, db: Option<i32>) {
+        let concerned = |line: &WaitQueue<T>| db.is_none_or(|db| line.db == db);
+        let lines: Vec<QueueId> =
             self.lines.iter().filter(|(_, line)| concerned(line)).map(|(&line, _)| line).collect();
         lines.into_iter().for_each(|line| self.mark(line));
     }
 
-    fn mark(&mut self, line: LineId) {
+    fn mark(&mut self, line: QueueId) {
         if let Some(own) = self.lines.get_mut(&line) {
-            own.anew = true;
+            own.dirty = true;
             self.unserved.insert(line);
         }
     }
 
-    fn tickets_in(&self, line: LineId, owner: &[u8]) -> Vec<Ticket> {
+    fn tickets_in(&self, line: QueueId, owner: &[u8]) -> Vec<Ticket> {
         let tickets = || self.databases.get(&self.lines.get(&line)?.db)?.tickets(owner);
         let range = Ticket { line, seq: 0 }..=Ticket { line, seq: Seq::MAX };
         tickets().map(|tickets| tickets.range(range).copied().collect()).unwrap_or_default()
     }
 
-    fn open(&mut self, db: i32, name: &[u8]) -> LineId {
+    fn open(&mut self, db: i32, name: &[u8]) -> QueueId {
         self.last += 1;
-        let line = LineId(self.last);
-        self.lines.insert(line, Line::new(db, name));
+        let line = QueueId(self.last);
+        self.lines.insert(line, WaitQueue::new(db, name));
         self.databases.entry(db).or_default().lines.insert(name.into(), line);
         line
     }
@@ -246,7 +246,7 @@ impl<T> Lines<T> {
     }
 
     /// Changes a line, and keeps its earliest limit in the index of all.
-    fn change<R>(&mut self, id: LineId, change: impl FnOnce(&mut Line<T>) -> R) -> Option<R> {
+    fn change<R>(&mut self, id: QueueId, change: impl FnOnce(&mut WaitQueue<T>) -> R) -> Option<R> {
         let line = self.lines.get_mut(&id)?;
         let before = line.first_limit().map(|(until, _)| until);
         let result = change(line);
@@ -258,10 +258,10 @@ impl<T> Lines<T> {
         Some(result)
     }
 
-    fn close(&mut self, id: LineId) {
+    fn close(&mut self, id: QueueId) {
         let Some(line) = self.lines.remove(&id) else { return };
         self.unserved.remove(&id);
-        self.put_off.remove(&id);
+        self.defer.remove(&id);
         if let Some(database) = self.databases.get_mut(&line.db) {
             database.lines.remove(line.name.as_slice());
             if database.lines.is_empty() {
@@ -307,7 +307,7 @@ impl<T> Lines<T> {
 }
 
 /// The first of these in a line.
-fn first_in(tickets: &BTreeSet<Ticket>, line: LineId) -> Option<Ticket> {
+fn first_in(tickets: &BTreeSet<Ticket>, line: QueueId) -> Option<Ticket> {
     tickets.range(Ticket { line, seq: 0 }..=Ticket { line, seq: Seq::MAX }).next().copied()
 }
 

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use redis_lock_core::Bytes;
 
+use crate::blocked_client::{BlockedClient, PendingGrant};
 use crate::ffi::wakeup::WakeUp;
-use crate::waiting::{Handover, Waiting};
 
 /// What was done to locks by others than LOCK commands.
 pub enum Change {
@@ -52,15 +52,15 @@ impl<T> List<T> {
 }
 
 /// All that there is to do.
-pub struct Chores {
+pub struct Deferred {
     /// What wakes the server for them, and for the next deadline.
     wake_up: WakeUp,
     /// Clients whose wait has ended, to be answered.
-    pub concluded: List<Rc<Waiting>>,
+    pub resolved: List<Rc<BlockedClient>>,
     /// Grants whose reply was written in this turn, and to which client.
-    pub told: List<(u64, Rc<Handover>)>,
+    pub told: List<(u64, Rc<PendingGrant>)>,
     /// Grants of which nobody was told, to be taken back.
-    pub undelivered: List<Rc<Handover>>,
+    pub undelivered: List<Rc<PendingGrant>>,
     /// Clients that were closed while holds were bound to them.
     pub closed: List<u64>,
     /// Keys whose lines are to be judged anew.
@@ -72,12 +72,12 @@ pub struct Chores {
     asleep: Cell<bool>,
 }
 
-impl Chores {
+impl Deferred {
     /// Nothing to do, and what wakes the server.
     pub fn new(wake_up: WakeUp) -> Self {
-        Chores {
+        Deferred {
             wake_up,
-            concluded: List::default(),
+            resolved: List::default(),
             told: List::default(),
             undelivered: List::default(),
             closed: List::default(),

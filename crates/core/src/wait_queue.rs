@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::plan::Grant;
+use crate::decision::Grant;
 use crate::time::Micros;
 use crate::{Bytes, Limit, Lock};
 
@@ -49,7 +49,7 @@ impl<T> Waiter<T> {
 
 /// The line of one key.
 #[derive(Clone, Debug)]
-pub(crate) struct Line<T> {
+pub(crate) struct WaitQueue<T> {
     pub db: i32,
     pub name: Bytes,
     queue: BTreeMap<Seq, Waiter<T>>,
@@ -59,21 +59,21 @@ pub(crate) struct Line<T> {
     pub exclusive: BTreeSet<Seq>,
     pub crossing: BTreeSet<Seq>,
     /// Whether the lock may be another one than the line was last judged against.
-    pub anew: bool,
-    /// Who waits here and held the lock when the line was judged anew: these are answered first.
+    pub dirty: bool,
+    /// Who waits here and held the lock when the line was judged dirty: these are answered first.
     holders: VecDeque<Bytes>,
 }
 
-impl<T> Line<T> {
+impl<T> WaitQueue<T> {
     pub fn new(db: i32, name: &[u8]) -> Self {
-        Line {
+        WaitQueue {
             db,
             name: name.into(),
             queue: BTreeMap::new(),
             limits: BTreeSet::new(),
             exclusive: BTreeSet::new(),
             crossing: BTreeSet::new(),
-            anew: false,
+            dirty: false,
             holders: VecDeque::new(),
         }
     }
@@ -82,7 +82,7 @@ impl<T> Line<T> {
     /// wherever they stand. The next of them; the line is gone through once for all.
     pub fn next_holder(&mut self, lock: Option<&Lock>, now: Micros) -> Option<Bytes> {
         let holds = |owner: &Bytes| lock?.get(owner.as_slice()).filter(|hold| hold.is_live(now));
-        if std::mem::take(&mut self.anew) {
+        if std::mem::take(&mut self.dirty) {
             let owners = self.queue.values().map(|waiter| &waiter.owner);
             self.holders = owners.filter(|owner| holds(owner).is_some()).cloned().collect();
         }

@@ -8,7 +8,7 @@ use crate::{Error, Hold, Limit, Lock, Renewal, Tokens};
 
 /// How a request stands with one lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum KeyStatus {
     /// The rule admits it.
     Free,
     /// Others hold it or wait for it.
@@ -23,19 +23,25 @@ pub enum Standing {
 /// that does not exist. A hold past its deadline does not count; this owner's has to be taken out before a
 /// grant. Serve the line before.
 #[inline]
-pub fn standing(lock: Option<&Lock>, waited_for: bool, owner: &[u8], limit: Limit, now: Micros) -> Standing {
+pub fn key_status(
+    lock: Option<&Lock>,
+    waited_for: bool,
+    owner: &[u8],
+    limit: Limit,
+    now: Micros,
+) -> KeyStatus {
     match lock.and_then(|lock| lock.get(owner)).filter(|hold| hold.is_live(now)) {
-        Some(hold) if hold.limit() == limit => Standing::Own(hold.token),
-        Some(_) => Standing::OtherLimit,
-        None if waited_for => Standing::Held,
-        None if lock.is_none_or(|lock| lock.admits(limit, now)) => Standing::Free,
-        None => Standing::Held,
+        Some(hold) if hold.limit() == limit => KeyStatus::Own(hold.token),
+        Some(_) => KeyStatus::OtherLimit,
+        None if waited_for => KeyStatus::Held,
+        None if lock.is_none_or(|lock| lock.admits(limit, now)) => KeyStatus::Free,
+        None => KeyStatus::Held,
     }
 }
 
 /// What an ACQUIRE or MACQUIRE comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acquisition {
+pub enum AcquireDecision {
     /// Granted under a new token: not all locks are this owner's under one token.
     New,
     /// This owner holds all of them under this token: granted again.
@@ -44,7 +50,7 @@ pub enum Acquisition {
     Refused,
 }
 
-impl Acquisition {
+impl AcquireDecision {
     /// The token that it comes to; `None` where there is no grant.
     ///
     /// # Errors
@@ -52,9 +58,9 @@ impl Acquisition {
     #[inline]
     pub fn token(self, tokens: Tokens, clock: u64, fence: Option<u64>) -> Result<Option<u64>, Error> {
         match self {
-            Acquisition::New => tokens.next(clock, fence).map(Some),
-            Acquisition::Again(token) => Ok(Some(token.max(fence.unwrap_or(0)))),
-            Acquisition::Refused => Ok(None),
+            AcquireDecision::New => tokens.next(clock, fence).map(Some),
+            AcquireDecision::Again(token) => Ok(Some(token.max(fence.unwrap_or(0)))),
+            AcquireDecision::Refused => Ok(None),
         }
     }
 }
@@ -65,22 +71,22 @@ impl Acquisition {
 /// [`Error::OtherLimit`] where this owner holds one of them with another limit; also when another
 /// one is held by others.
 #[inline]
-pub fn acquisition(standings: impl IntoIterator<Item = Standing>) -> Result<Acquisition, Error> {
+pub fn decide_acquire(statuses: impl IntoIterator<Item = KeyStatus>) -> Result<AcquireDecision, Error> {
     let mut refused = false;
     let mut again = None;
     let mut new = false;
-    for standing in standings {
+    for standing in statuses {
         match standing {
-            Standing::OtherLimit => return Err(Error::OtherLimit),
-            Standing::Held => refused = true,
-            Standing::Free => new = true,
-            Standing::Own(token) => new |= again.replace(token).is_some_and(|before| before != token),
+            KeyStatus::OtherLimit => return Err(Error::OtherLimit),
+            KeyStatus::Held => refused = true,
+            KeyStatus::Free => new = true,
+            KeyStatus::Own(token) => new |= again.replace(token).is_some_and(|before| before != token),
         }
     }
     Ok(match again {
-        _ if refused => Acquisition::Refused,
-        Some(token) if !new => Acquisition::Again(token),
-        _ => Acquisition::New,
+        _ if refused => AcquireDecision::Refused,
+        Some(token) if !new => AcquireDecision::Again(token),
+        _ => AcquireDecision::New,
     })
 }
 
@@ -141,7 +147,10 @@ impl Lock {
 /// The token that holds extended with FENCE agree on: the highest of `fence` and their own.
 /// `None` where one of them is not held.
 #[inline]
-pub fn extension(tokens: impl IntoIterator<Item = Option<u64>>, fence: Option<u64>) -> Option<Option<u64>> {
+pub fn decide_extend(
+    tokens: impl IntoIterator<Item = Option<u64>>,
+    fence: Option<u64>,
+) -> Option<Option<u64>> {
     let mut highest = fence;
     for token in tokens {
         let token = token?;

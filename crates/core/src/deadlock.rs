@@ -14,8 +14,8 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::line::Seq;
-use crate::lines::{Database, LineId, Lines, Ticket};
+use crate::wait_queue::Seq;
+use crate::wait_queues::{Database, QueueId, Ticket, WaitQueues};
 use crate::{Bytes, Limit};
 
 /// How much of a line has been followed already.
@@ -28,13 +28,13 @@ struct Followed {
 }
 
 struct Search<'a, T, H> {
-    lines: &'a Lines<T>,
+    lines: &'a WaitQueues<T>,
     database: &'a Database,
     holds: H,
     asker: &'a [u8],
-    followed: HashMap<LineId, Followed>,
+    followed: HashMap<QueueId, Followed>,
     /// Who was reached, from whom, and in which line.
-    reached: HashMap<Bytes, (Bytes, LineId)>,
+    reached: HashMap<Bytes, (Bytes, QueueId)>,
     next: VecDeque<Bytes>,
 }
 
@@ -42,10 +42,10 @@ struct Search<'a, T, H> {
 pub trait Holds: FnMut(&[u8], &mut dyn FnMut(&[u8], Limit)) {}
 impl<F: FnMut(&[u8], &mut dyn FnMut(&[u8], Limit))> Holds for F {}
 
-impl<T> Lines<T> {
+impl<T> WaitQueues<T> {
     /// Whether the request that has just joined its line waits for itself, over others: then in how
     /// many different lines. `holds` tells owner and limit of every hold of a key of its database.
-    pub fn circle(&self, ticket: Ticket, holds: impl Holds) -> Option<usize> {
+    pub fn cycle(&self, ticket: Ticket, holds: impl Holds) -> Option<usize> {
         let line = self.lines.get(&ticket.line)?;
         let asker = &line.get(ticket.seq)?.owner;
         let mut search = Search {
@@ -84,7 +84,7 @@ impl<'a, T, H: Holds> Search<'a, T, H> {
     }
 
     /// Follows what one request waits for. The line in which that is the asker itself, if so.
-    fn follow(&mut self, owner: &Bytes, ticket: Ticket) -> Option<LineId> {
+    fn follow(&mut self, owner: &Bytes, ticket: Ticket) -> Option<QueueId> {
         let line = self.lines.lines.get(&ticket.line)?;
         let exclusive = line.get(ticket.seq)?.limit == Limit::EXCLUSIVE;
         let last_exclusive = || line.exclusive.range(..ticket.seq).next_back();
@@ -119,7 +119,7 @@ impl<'a, T, H: Holds> Search<'a, T, H> {
         closed.then_some(ticket.line)
     }
 
-    fn reach(&mut self, owner: Bytes, from: &Bytes, line: LineId) {
+    fn reach(&mut self, owner: Bytes, from: &Bytes, line: QueueId) {
         if owner.as_slice() != self.asker && !self.reached.contains_key(owner.as_slice()) {
             self.next.push_back(owner.clone());
             self.reached.insert(owner, (from.clone(), line));
@@ -127,7 +127,7 @@ impl<'a, T, H: Holds> Search<'a, T, H> {
     }
 
     /// How many different lines the way from the asker to `last`, and from there back, goes through.
-    fn count(&self, last: &Bytes, closing: LineId) -> usize {
+    fn count(&self, last: &Bytes, closing: QueueId) -> usize {
         let mut lines = HashSet::from([closing]);
         let mut owner = last;
         while let Some((from, line)) = self.reached.get(owner) {

@@ -2,20 +2,20 @@
 
 use std::ops::Range;
 
-use redis_lock_core::plan::{acquisition, extension, standing, Grant};
+use redis_lock_core::decision::{decide_acquire, decide_extend, key_status, Grant};
 use redis_lock_core::request::{check_owner, Acquire, Extend};
 use redis_lock_core::time::Micros;
 use redis_lock_core::Error;
 
 use super::decide_here;
+use crate::blocked_client;
 use crate::budget::Budget;
 use crate::ffi::arguments::{Args, Str};
 use crate::ffi::context::Ctx;
 use crate::ffi::reply::Reply;
+use crate::handoff;
+use crate::lock_txn::{commit_all, End, LockTxn, Propagation};
 use crate::module::Module;
-use crate::service;
-use crate::subject::{settle_all, End, Subject, Told};
-use crate::waiting;
 
 /// The keys that a command names.
 pub enum Keys<'c> {
@@ -27,18 +27,18 @@ pub enum Keys<'c> {
 
 /// Opens the keys and hands them on; one needs no list.
 #[inline]
-fn with_subjects<'c, R>(
+fn with_txns<'c, R>(
     module: &'static Module,
     ctx: &'c Ctx,
     keys: Keys<'c>,
     now: Micros,
-    then: impl FnOnce(&mut [Subject<'c>]) -> Result<R, Error>,
+    then: impl FnOnce(&mut [LockTxn<'c>]) -> Result<R, Error>,
 ) -> Result<R, Error> {
     match keys {
-        Keys::One(name) => then(&mut [Subject::open(module, ctx, name, now)?]),
+        Keys::One(name) => then(&mut [LockTxn::open(module, ctx, name, now)?]),
         Keys::Many(args, range) => {
             let names = args.from(range.start).take(range.len());
-            then(&mut Subject::open_all(module, ctx, names, now)?)
+            then(&mut LockTxn::open_all(module, ctx, names, now)?)
         }
     }
 }
@@ -55,22 +55,22 @@ pub fn acquire<'c>(
     words: (Str<'c>, Str<'c>),
 ) -> Result<Reply, Error> {
     check_before_keys(module, ctx, now, request.fence)?;
-    with_subjects(module, ctx, keys, now, |subjects| {
-        prepare(module, subjects, request.owner, now)?;
-        let standings = subjects.iter().map(|subject| {
-            standing(subject.lock(), is_waited_for(subject), request.owner, request.limit, now)
-        });
+    with_txns(module, ctx, keys, now, |txns| {
+        prepare(module, txns, request.owner, now)?;
+        let statuses = txns
+            .iter()
+            .map(|txn| key_status(txn.lock(), is_waited_for(txn), request.owner, request.limit, now));
         let clock = module.token_clock(now);
         let token =
-            acquisition(standings).and_then(|decided| decided.token(module.tokens(), clock, request.fence));
+            decide_acquire(statuses).and_then(|decided| decided.token(module.tokens(), clock, request.fence));
         let Ok(Some(token)) = token else {
-            let place = subjects.first().map(Subject::place);
+            let place = txns.first().map(LockTxn::place);
             // Also a refusal tells of what it found expired.
-            settle_all(subjects, Told::Effect);
+            commit_all(txns, Propagation::Effect);
             token?;
             return match (request.block_ms, place) {
                 (Some(ms), Some(place)) if ctx.may_block() => {
-                    waiting::join(module, ctx, now, place, request, ms)
+                    blocked_client::join(module, ctx, now, place, request, ms)
                 }
                 _ => {
                     module.totals.refused.add(1);
@@ -81,17 +81,17 @@ pub fn acquire<'c>(
         let Acquire { owner, limit, ttl_ms, meta, .. } = *request;
         let session = request.session.then(|| ctx.client_id());
         let grant = Grant { owner, limit, now, ttl_ms, token, meta, session };
-        subjects.iter_mut().for_each(|subject| subject.grant(&grant, Some(words)));
+        txns.iter_mut().for_each(|txn| txn.grant(&grant, Some(words)));
         module.accept_token(token);
-        settle_all(subjects, Told::Effect);
+        commit_all(txns, Propagation::Effect);
         Ok(Reply::token(token))
     })
 }
 
 /// Whether somebody still waits for it.
 #[inline]
-fn is_waited_for(subject: &Subject) -> bool {
-    subject.line().is_some_and(|line| subject.module().lines().borrow().place(line).is_some())
+fn is_waited_for(txn: &LockTxn) -> bool {
+    txn.line().is_some_and(|line| txn.module().lines().borrow().place(line).is_some())
 }
 
 /// Extends this owner's holds of all these locks or none.
@@ -104,17 +104,17 @@ pub fn extend<'c>(
     request: &Extend,
 ) -> Result<Reply, Error> {
     check_before_keys(module, ctx, now, request.fence)?;
-    with_subjects(module, ctx, keys, now, |subjects| {
-        prepare(module, subjects, request.owner, now)?;
-        let tokens = subjects.iter().map(|subject| subject.hold(request.owner).map(|hold| hold.token));
-        let extended = extension(tokens, request.fence);
+    with_txns(module, ctx, keys, now, |txns| {
+        prepare(module, txns, request.owner, now)?;
+        let tokens = txns.iter().map(|txn| txn.hold(request.owner).map(|hold| hold.token));
+        let extended = decide_extend(tokens, request.fence);
         if let Some(token) = extended {
-            subjects.iter_mut().for_each(|subject| subject.extend(request.owner, request.ttl_ms, token));
+            txns.iter_mut().for_each(|txn| txn.extend(request.owner, request.ttl_ms, token));
             if let Some(token) = token {
                 module.accept_token(token);
             }
         }
-        settle_all(subjects, Told::Effect);
+        commit_all(txns, Propagation::Effect);
         Ok(match extended {
             None => Reply::Integer(0),
             Some(None) => Reply::Integer(1),
@@ -130,21 +130,21 @@ pub fn release<'c>(
     ctx: &'c Ctx,
     keys: Keys<'c>,
     owner: &[u8],
-    told: Told,
+    propagation: Propagation,
 ) -> Result<Reply, Error> {
     check_owner(owner)?;
     decide_here(module, ctx)?;
-    with_subjects(module, ctx, keys, module.now(), |subjects| {
+    with_txns(module, ctx, keys, module.now(), |txns| {
         let mut released = 0;
-        for subject in subjects.iter_mut() {
-            bring_up(subject, owner);
-            released += i64::from(subject.remove(owner, End::Released));
-            if let Some(line) = subject.line() {
-                waiting::send_away_owner(module, line, owner);
-                service::serve(subject, Budget::begin(subject.now()));
+        for txn in txns.iter_mut() {
+            bring_up(txn, owner);
+            released += i64::from(txn.remove(owner, End::Released));
+            if let Some(line) = txn.line() {
+                blocked_client::send_away_owner(module, line, owner);
+                handoff::grant_waiters(txn, Budget::begin(txn.now()));
             }
         }
-        settle_all(subjects, told);
+        commit_all(txns, propagation);
         Ok(Reply::Integer(released))
     })
 }
@@ -161,15 +161,15 @@ fn check_before_keys(module: &Module, ctx: &Ctx, now: Micros, fence: Option<u64>
 
 /// Checks what comes after the keys' types, and brings them up to the moment.
 #[inline]
-fn prepare(module: &Module, subjects: &mut [Subject], owner: &[u8], now: Micros) -> Result<(), Error> {
+fn prepare(module: &Module, txns: &mut [LockTxn], owner: &[u8], now: Micros) -> Result<(), Error> {
     module.check_cooldown(now)?;
-    subjects.iter_mut().for_each(|subject| bring_up(subject, owner));
+    txns.iter_mut().for_each(|txn| bring_up(txn, owner));
     Ok(())
 }
 
 /// Brings a key up to the moment, for a command of this owner.
 #[inline]
-fn bring_up(subject: &mut Subject, owner: &[u8]) {
-    service::tidy(subject);
-    subject.purge_owner(owner);
+fn bring_up(txn: &mut LockTxn, owner: &[u8]) {
+    handoff::expire_and_serve(txn);
+    txn.purge_owner(owner);
 }

@@ -4,7 +4,7 @@
 use redis_lock_core::time::ms_since;
 use redis_lock_core::{Lock, TOKEN_END};
 
-use crate::chores::Change;
+use crate::deferred::Change;
 use crate::ffi::arguments::Str;
 use crate::ffi::context::Ctx;
 use crate::ffi::events::hear_of_arrivals;
@@ -15,7 +15,7 @@ use crate::module::Module;
 use crate::sessions;
 
 /// A key has arrived: if it is a lock, its deadline counts from here on.
-pub fn arrive(module: &'static Module, ctx: &Ctx, name: Str, from: Origin) {
+pub fn on_added(module: &'static Module, ctx: &Ctx, name: Str, from: Origin) {
     let Ok(key) = Key::peek(ctx, name) else {
         return;
     };
@@ -35,7 +35,7 @@ pub fn arrive(module: &'static Module, ctx: &Ctx, name: Str, from: Origin) {
         // It was counted as removed when it left the other key.
         Origin::OtherKey => {
             module.take_back_departure(value);
-            module.chores.note_move(key.db(), name.bytes());
+            module.deferred.note_move(key.db(), name.bytes());
         }
     }
 }
@@ -43,7 +43,7 @@ pub fn arrive(module: &'static Module, ctx: &Ctx, name: Str, from: Origin) {
 /// A key's value is being taken out, or is freed after it left by a way that told nobody. A LOCK
 /// command that removes a key has emptied the lock before, so what is left in it here was removed
 /// by a core command.
-pub fn leave(module: &'static Module, value: &Value) {
+pub fn on_removed(module: &'static Module, value: &Value) {
     module.unschedule(value);
     if value.lock().is_empty() {
         return;
@@ -59,7 +59,7 @@ pub fn leave(module: &'static Module, value: &Value) {
 }
 
 /// A database, or all, are being emptied.
-pub fn flush(module: &'static Module, db: Option<i32>) {
+pub fn on_flushed(module: &'static Module, db: Option<i32>) {
     let goes = |value: &Value| db.is_none_or(|db| value.db() == db);
     module.deadlines().borrow_mut().retain(|entry| {
         let value = entry.get();
@@ -73,7 +73,7 @@ pub fn flush(module: &'static Module, db: Option<i32>) {
 }
 
 /// Two databases have changed numbers.
-pub fn swap(module: &'static Module, first: i32, second: i32) {
+pub fn on_swapped(module: &'static Module, first: i32, second: i32) {
     for entry in module.deadlines().borrow().iter() {
         let value = entry.get();
         if value.db() == first {
@@ -81,9 +81,9 @@ pub fn swap(module: &'static Module, first: i32, second: i32) {
         } else if value.db() == second {
             value.renumber(first);
         }
-        if module.chores.any_open() && value.lock().holds().any(|hold| hold.untold) {
+        if module.deferred.any_open() && value.lock().holds().any(|hold| hold.undelivered) {
             let (db, name) = value.home();
-            module.chores.note_move(db, name.as_slice());
+            module.deferred.note_move(db, name.as_slice());
         }
     }
     [first, second].into_iter().for_each(|db| module.note_change(Change::Database(Some(db))));
