@@ -15,13 +15,13 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 /// Most characters of a command's name in META, which takes 512 bytes.
-const MOST_NAME: usize = 64;
+const MAX_NAME: usize = 64;
 /// The command must have ended so long before the validity does, as a part of the ttl.
 const KILL_MARGIN: u32 = 20;
-const MOST_KILL_MARGIN: Duration = Duration::from_secs(1);
+const MAX_KILL_MARGIN: Duration = Duration::from_secs(1);
 /// Unless said otherwise, the time between SIGTERM and SIGKILL: this part of the ttl, and not more than that.
 const GRACE: u32 = 6;
-const MOST_GRACE: Duration = Duration::from_secs(5);
+const MAX_GRACE: Duration = Duration::from_secs(5);
 /// Releases that were not answered yet are waited for no longer than this at the end.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -87,12 +87,12 @@ impl Arguments {
     }
 
     fn grace(&self) -> Duration {
-        self.grace.unwrap_or_else(|| (self.ttl / GRACE).min(MOST_GRACE))
+        self.grace.unwrap_or_else(|| (self.ttl / GRACE).min(MAX_GRACE))
     }
 
     /// How long before the end of the validity the command must have ended.
     fn kill_margin(&self) -> Duration {
-        (self.ttl / KILL_MARGIN).min(MOST_KILL_MARGIN)
+        (self.ttl / KILL_MARGIN).min(MAX_KILL_MARGIN)
     }
 
     /// How long before the end of the validity the command is told to stop.
@@ -115,7 +115,7 @@ impl Arguments {
         self.meta.clone().unwrap_or_else(|| {
             let host = rustix::system::uname();
             let program = self.command[0].to_string_lossy();
-            let program: String = program.chars().take(MOST_NAME).collect();
+            let program: String = program.chars().take(MAX_NAME).collect();
             format!("{program} (process {} on {})", std::process::id(), host.nodename().to_string_lossy())
         })
     }

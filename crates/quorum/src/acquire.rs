@@ -4,9 +4,9 @@ use crate::attempt::Attempt;
 use crate::clock::Moment;
 use crate::command::Terms;
 use crate::error::Error;
+use crate::inner::Inner;
 use crate::lock::{Lease, Lock};
 use crate::resources::Resources;
-use crate::shared::Shared;
 use crate::{Kind, waiting};
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Who waits for a lock for less than this waits for a node's answer so long all the same.
-const LEAST_PATIENCE: Duration = Duration::from_millis(50);
+const MIN_PATIENCE: Duration = Duration::from_millis(50);
 /// Longest META text, in bytes.
 const MAX_META: usize = 512;
 
@@ -38,14 +38,14 @@ const MAX_META: usize = 512;
 #[derive(Clone)]
 #[must_use = "nothing is asked for until it is awaited"]
 pub struct Acquire {
-    quorum: Arc<Shared>,
+    quorum: Arc<Inner>,
     terms: Terms,
     ttl: Duration,
     wait: Option<Duration>,
 }
 
 impl Acquire {
-    pub(crate) fn new(quorum: &Arc<Shared>, resources: Resources, ttl: Duration) -> Acquire {
+    pub(crate) fn new(quorum: &Arc<Inner>, resources: Resources, ttl: Duration) -> Acquire {
         let terms = Terms { resources, kind: Kind::Exclusive, meta: None };
         Acquire { quorum: Arc::clone(quorum), terms, ttl, wait: None }
     }
@@ -122,7 +122,7 @@ impl Acquire {
             // Who asks once, without waiting, waits for the answer as long as a node may take.
             let patience = match self.wait {
                 None | Some(Duration::ZERO) => Duration::MAX,
-                Some(wait) => wait.saturating_sub(Moment::now().since(begun)).max(LEAST_PATIENCE),
+                Some(wait) => wait.saturating_sub(Moment::now().since(begun)).max(MIN_PATIENCE),
             };
             let error = match Attempt::run(&self.quorum, &terms, ttl, patience).await {
                 Err(error @ (Error::Held(_) | Error::NoQuorum(_) | Error::Late(_))) => error,

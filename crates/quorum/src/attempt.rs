@@ -1,22 +1,22 @@
 //! One attempt to acquire: asks all nodes, and cleans up behind itself where it does not succeed.
 
 use crate::agreement::{Agreement, Answer, KeyStatus, Message, Outcome, Request};
-use crate::claim::Claim;
+use crate::cleanup::Cleanup;
 use crate::clock::Moment;
 use crate::command::{Reply, Terms, fresh_owner};
 use crate::error::{Error, NodeAnswer, NodeError};
-use crate::flights::{Flights, Landing};
+use crate::in_flight::{Completion, InFlight};
+use crate::inner::Inner;
 use crate::lock::{Granted, Lock};
-use crate::shared::Shared;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// An attempt under way. Dropped before it has come to an end, it cleans up all the same.
 pub(crate) struct Attempt {
     /// Taken when it succeeds: then there is nothing to clean up.
-    claim: Option<Claim>,
+    claim: Option<Cleanup>,
     agreement: Agreement,
-    flights: Flights<Purpose>,
+    in_flight: InFlight<Purpose>,
     answers: Vec<NodeAnswer>,
     started: Moment,
     /// The highest token that was completed with before it began.
@@ -40,7 +40,7 @@ impl Attempt {
     /// # Errors
     /// All but [`Error::Lost`].
     pub async fn run(
-        quorum: &Arc<Shared>,
+        quorum: &Arc<Inner>,
         terms: &Arc<Terms>,
         ttl: Duration,
         patience: Duration,
@@ -49,11 +49,11 @@ impl Attempt {
         let mut attempt = Attempt::start(quorum, terms, ttl, patience)?;
         let mut late = false;
         while attempt.agreement.outcome() == Outcome::Open && !late {
-            match attempt.flights.next().await {
-                Some(landing) => {
+            match attempt.in_flight.next().await {
+                Some(completion) => {
                     // What is left to agree on would be no lock any more.
-                    late = landing.reply.is_ok() && attempt.end() <= Moment::now();
-                    attempt.land(landing);
+                    late = completion.reply.is_ok() && attempt.end() <= Moment::now();
+                    attempt.complete(completion);
                 }
                 None => break,
             }
@@ -68,7 +68,7 @@ impl Attempt {
             },
             _ => {}
         }
-        attempt.retreat().await;
+        attempt.roll_back().await;
         // Found out only by connecting.
         quorum.check_nodes()?;
         let failure = quorum.failure(terms, &attempt.answers(), Duration::ZERO);
@@ -83,7 +83,7 @@ impl Attempt {
     }
 
     fn start(
-        quorum: &Arc<Shared>,
+        quorum: &Arc<Inner>,
         terms: &Arc<Terms>,
         ttl: Duration,
         patience: Duration,
@@ -95,12 +95,12 @@ impl Attempt {
         let nodes = quorum.nodes.len();
         let (agreement, messages) = Agreement::begin(nodes, terms.kind, proposal);
         let command = terms.acquire(&owner, ttl, Some(proposal), None);
-        let mut claim = Claim::new(quorum, terms, owner, ttl);
+        let mut claim = Cleanup::new(quorum, terms, owner, ttl);
         claim.limit = claim.limit.min(patience);
         let mut attempt = Attempt {
             claim: Some(claim),
             agreement,
-            flights: Flights::default(),
+            in_flight: InFlight::default(),
             answers: vec![NodeAnswer::Open; nodes],
             started,
             floor: quorum.completed(),
@@ -111,21 +111,21 @@ impl Attempt {
         };
         if let Some(claim) = &mut attempt.claim {
             for Message { node, request } in messages {
-                let flight = claim.ask(node, &command);
-                attempt.flights.add(node, Purpose::Ask(request), flight, claim.limit);
+                let pending = claim.ask(node, &command);
+                attempt.in_flight.add(node, Purpose::Ask(request), pending, claim.limit);
             }
         }
         Ok(attempt)
     }
 
-    fn land(&mut self, landing: Landing<Purpose>) {
-        let Landing { node, purpose, generation, reply, late } = landing;
+    fn complete(&mut self, completion: Completion<Purpose>) {
+        let Completion { node, purpose, generation, reply, late } = completion;
         let Some(claim) = &mut self.claim else {
             return;
         };
         claim.note(node, generation);
         let Purpose::Ask(request) = purpose else {
-            claim.release_landed(node, &reply, late);
+            claim.release_completed(node, &reply, late);
             return;
         };
         let answer = answer_to(request, &reply);
@@ -136,8 +136,8 @@ impl Attempt {
                 Request::Acquire { fence } => claim.terms.acquire(&claim.owner, self.ttl, fence, None),
                 Request::Extend { fence } => claim.terms.extend(&claim.owner, self.ttl, Some(fence)),
             };
-            let flight = claim.ask(node, &command);
-            self.flights.add(node, Purpose::Ask(request), flight, claim.limit);
+            let pending = claim.ask(node, &command);
+            self.in_flight.add(node, Purpose::Ask(request), pending, claim.limit);
         }
     }
 
@@ -156,18 +156,18 @@ impl Attempt {
         claim.quorum.complete(token, self.one_round);
         // Some may have been sent only when their connection was there. They are not dropped before the lock
         // is: what is not written yet would not be sent.
-        self.flights.drop_unsent(|node, generation| claim.note(node, generation));
-        let under_way = self.flights.drain().map(|(_, _, flight)| flight).collect();
+        self.in_flight.drop_unsent(|node, generation| claim.note(node, generation));
+        let under_way = self.in_flight.drain().map(|(_, _, pending)| pending).collect();
         let holding = self.agreement.nodes().iter().map(|node| node.token().is_some()).collect();
         Some(Lock::new(claim, Granted { token, ttl: self.ttl, end, holding, under_way }))
     }
 
     /// Releases on all nodes, and waits for their answers for as long as each may take. Earlier answers are
     /// still taken: they tell what the attempt failed by.
-    async fn retreat(&mut self) {
+    async fn roll_back(&mut self) {
         self.release();
-        while let Some(landing) = self.flights.next().await {
-            self.land(landing);
+        while let Some(completion) = self.in_flight.next().await {
+            self.complete(completion);
         }
     }
 
@@ -177,7 +177,7 @@ impl Attempt {
         };
         self.released = true;
         let (answers, agreement) = (&mut self.answers, &mut self.agreement);
-        self.flights.drop_unsent(|node, generation| {
+        self.in_flight.drop_unsent(|node, generation| {
             claim.note(node, generation);
             if generation.is_none() {
                 // It would come behind the release.
@@ -185,8 +185,8 @@ impl Attempt {
                 agreement.answer(node, Answer::Failed);
             }
         });
-        for (node, flight) in claim.release_all() {
-            self.flights.add(node, Purpose::Release, flight, claim.limit);
+        for (node, pending) in claim.release_all() {
+            self.in_flight.add(node, Purpose::Release, pending, claim.limit);
         }
     }
 
@@ -210,9 +210,9 @@ impl Drop for Attempt {
             self.release();
         }
         if let Some(claim) = &self.claim {
-            for (node, purpose, flight) in self.flights.drain() {
+            for (node, purpose, pending) in self.in_flight.drain() {
                 if let Purpose::Release = purpose {
-                    claim.hand_over(node, flight);
+                    claim.hand_over(node, pending);
                 }
             }
         }

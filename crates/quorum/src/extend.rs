@@ -8,7 +8,7 @@
 use crate::clock::Moment;
 use crate::command::Reply;
 use crate::error::{Error, NodeAnswer, NodeError};
-use crate::flights::{Flights, Landing};
+use crate::in_flight::{Completion, InFlight};
 use crate::lock::LockState;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ struct Extension {
     lock: Arc<LockState>,
     ttl: Duration,
     limit: Duration,
-    flights: Flights<Step>,
+    in_flight: InFlight<Step>,
     answers: Vec<NodeAnswer>,
     /// Which nodes held it, as far as was known.
     held: Vec<bool>,
@@ -63,13 +63,13 @@ pub(crate) async fn extend(lock: &Arc<LockState>, ttl: Duration) -> Result<Durat
             Verdict::Open if !lock.is_over() => {}
             verdict => break verdict,
         }
-        let landing = tokio::select! {
+        let completion = tokio::select! {
             biased;
             () = &mut over => break Verdict::Open,
-            landing = extension.flights.next() => landing,
+            completion = extension.in_flight.next() => completion,
         };
-        match landing {
-            Some(landing) => extension.land(landing),
+        match completion {
+            Some(completion) => extension.complete(completion),
             None => break Verdict::Failed,
         }
     };
@@ -90,7 +90,7 @@ impl Extension {
             ttl,
             // Yeses after the end of the validity would not count.
             limit: lock.quorum.options.node_timeout(ttl, nodes).min(lock.validity()),
-            flights: Flights::default(),
+            in_flight: InFlight::default(),
             answers: vec![NodeAnswer::NotAsked; nodes],
             held: claimed.holding.clone(),
             gone: vec![false; nodes],
@@ -102,7 +102,7 @@ impl Extension {
     /// Enough nodes have said yes. One that answers after them may have no hold: it is to join again too, or
     /// a node that is a little slower than the others would stay without for ever.
     fn go_on_in_background(mut self) {
-        if self.flights.is_empty() {
+        if self.in_flight.is_empty() {
             return;
         }
         let (quorum, ttl) = (Arc::clone(&self.lock.quorum), self.ttl);
@@ -114,8 +114,8 @@ impl Extension {
                 tokio::select! {
                     biased;
                     () = &mut over => return,
-                    landing = self.flights.next() => match landing {
-                        Some(landing) => self.land(landing),
+                    completion = self.in_flight.next() => match completion {
+                        Some(completion) => self.complete(completion),
                         None => return,
                     },
                 }
@@ -136,14 +136,14 @@ impl Extension {
         claim.ttl = claim.ttl.max(self.ttl);
         let command = claim.terms.extend(&claim.owner, self.ttl, None);
         for node in 0..self.answers.len() {
-            let flight = claim.ask(node, &command);
+            let pending = claim.ask(node, &command);
             self.answers[node] = NodeAnswer::Open;
-            self.flights.add(node, Step::Extend, flight, self.limit);
+            self.in_flight.add(node, Step::Extend, pending, self.limit);
         }
     }
 
-    fn land(&mut self, landing: Landing<Step>) {
-        let Landing { node, purpose: step, generation, reply, .. } = landing;
+    fn complete(&mut self, completion: Completion<Step>) {
+        let Completion { node, purpose: step, generation, reply, .. } = completion;
         self.lock.claimed().claim.note(node, generation);
         self.answers[node] = match (step, reply) {
             (Step::Extend, Ok(Reply::Number(_))) => NodeAnswer::Extended,
@@ -174,8 +174,8 @@ impl Extension {
         let fence = (step == Step::Join).then(|| self.lock.token());
         let command = claim.terms.acquire(&claim.owner, self.ttl, fence, None);
         match claim.ask_now(node, &command) {
-            Ok(flight) => {
-                self.flights.add(node, step, flight, self.limit);
+            Ok(pending) => {
+                self.in_flight.add(node, step, pending, self.limit);
                 NodeAnswer::Open
             }
             Err(error) => error.into(),

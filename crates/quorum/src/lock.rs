@@ -1,12 +1,12 @@
 //! A lock that was acquired.
 
-use crate::claim::Claim;
+use crate::cleanup::Cleanup;
 use crate::clock::Moment;
 use crate::error::{Error, NodeAnswer};
-use crate::node::Flight;
+use crate::inner::Inner;
+use crate::node::PendingReply;
 use crate::release::Released;
 use crate::renewal::Renewal;
-use crate::shared::Shared;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,26 +34,26 @@ const LOOK: Duration = Duration::from_millis(250);
 pub struct Lock(pub(crate) Arc<LockState>);
 
 pub(crate) struct LockState {
-    pub quorum: Arc<Shared>,
+    pub quorum: Arc<Inner>,
     token: u64,
     /// When the validity ends, in nanoseconds of the clock.
     end: AtomicU64,
     /// The latest ttl, in nanoseconds.
     ttl: AtomicU64,
     lost: AtomicBool,
-    claim: Mutex<Claimed>,
+    claim: Mutex<Held>,
     /// Told when it is released or found lost.
     pub over: Notify,
 }
 
 /// What requests for this lock go through, one at a time: after a release nothing is sent any more.
-pub(crate) struct Claimed {
-    pub claim: Claim,
+pub(crate) struct Held {
+    pub claim: Cleanup,
     pub released: bool,
     /// Which nodes hold it, as far as is known: since the grant, or the last extension, without a gap.
     pub holding: Vec<bool>,
     /// Requests that were not needed for the grant. Not to be dropped before they are written.
-    under_way: Vec<Flight>,
+    under_way: Vec<PendingReply>,
 }
 
 /// On what terms a lock was granted.
@@ -63,11 +63,11 @@ pub(crate) struct Granted {
     pub end: Moment,
     /// Which nodes have granted it.
     pub holding: Vec<bool>,
-    pub under_way: Vec<Flight>,
+    pub under_way: Vec<PendingReply>,
 }
 
 impl Lock {
-    pub(crate) fn new(claim: Claim, granted: Granted) -> Lock {
+    pub(crate) fn new(claim: Cleanup, granted: Granted) -> Lock {
         let Granted { token, ttl, end, holding, under_way } = granted;
         Lock(Arc::new(LockState {
             quorum: Arc::clone(&claim.quorum),
@@ -75,7 +75,7 @@ impl Lock {
             end: AtomicU64::new(end.nanos()),
             ttl: AtomicU64::new(ttl.as_nanos() as u64),
             lost: AtomicBool::new(false),
-            claim: Mutex::new(Claimed { claim, released: false, holding, under_way }),
+            claim: Mutex::new(Held { claim, released: false, holding, under_way }),
             over: Notify::new(),
         }))
     }
@@ -259,7 +259,7 @@ impl LockState {
         self.over.notify_waiters();
     }
 
-    pub fn claimed(&self) -> MutexGuard<'_, Claimed> {
+    pub fn claimed(&self) -> MutexGuard<'_, Held> {
         self.claim.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -318,12 +318,12 @@ impl LockState {
     }
 }
 
-impl Claimed {
+impl Held {
     /// From now on nothing is sent any more, but the releases that are returned.
-    pub fn release(&mut self) -> Vec<(usize, Flight)> {
+    pub fn release(&mut self) -> Vec<(usize, PendingReply)> {
         self.released = true;
-        let flights = self.claim.release_all();
+        let in_flight = self.claim.release_all();
         self.under_way.clear();
-        flights
+        in_flight
     }
 }

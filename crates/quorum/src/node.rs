@@ -2,8 +2,8 @@
 
 use crate::changes::Changes;
 use crate::command::{Packed, Reply};
+use crate::connection::{Asked, Connection};
 use crate::error::{Error, NodeError};
-use crate::link::{Asked, Link};
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion};
 use std::future::Future;
@@ -16,8 +16,8 @@ use tokio::sync::{Notify, watch};
 /// A host that is gone is noticed after this; one that is only slow is not given up.
 const HOST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two attempts to connect, however urgent.
-const LEAST_BACKOFF: Duration = Duration::from_millis(5);
-const MOST_BACKOFF: Duration = Duration::from_secs(1);
+const MIN_BACKOFF: Duration = Duration::from_millis(5);
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
 /// How it stands with the connection.
 #[derive(Clone)]
@@ -25,7 +25,7 @@ pub(crate) enum State {
     /// There is none, after so many attempts in vain; the last ended then, for this reason.
     Down { attempts: u64, since: Option<Instant>, why: NodeError },
     /// It is there.
-    Up(Arc<Link>),
+    Up(Arc<Connection>),
 }
 
 /// One of the servers.
@@ -40,7 +40,7 @@ pub(crate) struct Node {
     changes: Changes,
     connect_timeout: Duration,
     /// Connections for requests that wait on the server, not in use at the moment.
-    spare: Mutex<Vec<Arc<Link>>>,
+    spare: Mutex<Vec<Arc<Connection>>>,
 }
 
 impl Node {
@@ -88,10 +88,10 @@ impl Node {
     }
 
     /// Sends a request over the connection, or over the next one if there is none.
-    pub fn ask(self: &Arc<Self>, command: &Packed) -> Flight {
+    pub fn ask(self: &Arc<Self>, command: &Packed) -> PendingReply {
         let stage = match &*self.state.borrow() {
             State::Up(link) => Stage::over(link, command),
-            State::Down { since: Some(since), why, .. } if since.elapsed() < LEAST_BACKOFF => {
+            State::Down { since: Some(since), why, .. } if since.elapsed() < MIN_BACKOFF => {
                 Stage::Failed(Some(why.clone()))
             }
             State::Down { .. } => {
@@ -99,11 +99,11 @@ impl Node {
                 Stage::Connecting(Box::pin(async move { node.next_link().await }), Arc::clone(command))
             }
         };
-        Flight { stage, again: Some((Arc::clone(self), Arc::clone(command))) }
+        PendingReply { stage, again: Some((Arc::clone(self), Arc::clone(command))) }
     }
 
     /// The connection, if there is one.
-    pub fn link(&self) -> Option<Arc<Link>> {
+    pub fn link(&self) -> Option<Arc<Connection>> {
         match &*self.state.borrow() {
             State::Up(link) => Some(Arc::clone(link)),
             State::Down { .. } => None,
@@ -126,7 +126,7 @@ impl Node {
     }
 
     /// Returns once there is a connection other than the one of this generation.
-    pub async fn link_after(&self, generation: u64) -> Arc<Link> {
+    pub async fn link_after(&self, generation: u64) -> Arc<Connection> {
         let mut state = self.state.subscribe();
         loop {
             match &*state.borrow_and_update() {
@@ -139,7 +139,7 @@ impl Node {
     }
 
     /// The connection as soon as there is one, or why the next attempt to make one failed.
-    async fn next_link(&self) -> Result<Arc<Link>, NodeError> {
+    async fn next_link(&self) -> Result<Arc<Connection>, NodeError> {
         let mut state = self.state.subscribe();
         let before = match &*state.borrow_and_update() {
             State::Up(link) => return Ok(Arc::clone(link)),
@@ -161,7 +161,7 @@ impl Node {
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn link_to_wait_on(&self) -> Result<Arc<Link>, NodeError> {
+    pub async fn link_to_wait_on(&self) -> Result<Arc<Connection>, NodeError> {
         while let Some(link) = self.spare().pop() {
             if !link.is_broken() {
                 return Ok(link);
@@ -171,21 +171,21 @@ impl Node {
     }
 
     /// Takes such a connection back, with nothing under way on it.
-    pub fn keep_spare(&self, link: Arc<Link>) {
-        const MOST_SPARE: usize = 8;
+    pub fn keep_spare(&self, link: Arc<Connection>) {
+        const MAX_SPARE: usize = 8;
         let mut spare = self.spare();
-        if spare.len() < MOST_SPARE && !link.is_broken() {
+        if spare.len() < MAX_SPARE && !link.is_broken() {
             spare.push(link);
         }
     }
 
-    fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Link>>> {
+    fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Connection>>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn open(&self, generation: u64) -> Result<Arc<Link>, NodeError> {
+    async fn open(&self, generation: u64) -> Result<Arc<Connection>, NodeError> {
         let open = async {
-            let link = Link::open(&self.client, generation, &self.changes).await?;
+            let link = Connection::open(&self.client, generation, &self.changes).await?;
             let (run_id, ()) = tokio::join!(link.run_id(), link.track());
             Ok((link, run_id?))
         };
@@ -201,13 +201,13 @@ impl Node {
     pub async fn keep_connected(self: Arc<Self>) {
         let mut generation = 0;
         let mut attempts = 0;
-        let mut backoff = LEAST_BACKOFF;
+        let mut backoff = MIN_BACKOFF;
         loop {
             generation += 1;
             attempts += 1;
             match self.open(generation).await {
                 Ok(link) => {
-                    backoff = LEAST_BACKOFF;
+                    backoff = MIN_BACKOFF;
                     self.state.send_replace(State::Up(Arc::clone(&link)));
                     link.watch().await;
                     self.identities.forget(self.number);
@@ -220,10 +220,10 @@ impl Node {
                 Err(why) => {
                     let since = Some(Instant::now());
                     self.state.send_replace(State::Down { attempts, since, why });
-                    tokio::time::sleep(LEAST_BACKOFF).await;
+                    tokio::time::sleep(MIN_BACKOFF).await;
                     let pause = backoff.mul_f64(rand::random_range(0.5..=1.0));
                     let _ = tokio::time::timeout(pause, self.hurry.notified()).await;
-                    backoff = (backoff * 2).min(MOST_BACKOFF);
+                    backoff = (backoff * 2).min(MAX_BACKOFF);
                 }
             }
         }
@@ -239,7 +239,7 @@ fn choose_cryptography() {
 }
 
 /// A request to one node, from the moment it was to be sent.
-pub(crate) struct Flight {
+pub(crate) struct PendingReply {
     stage: Stage,
     /// For a node that turns out to be no master any more: then nothing was done, and the request is sent once
     /// more, over the next connection.
@@ -248,12 +248,12 @@ pub(crate) struct Flight {
 
 enum Stage {
     Failed(Option<NodeError>),
-    Connecting(Pin<Box<dyn Future<Output = Result<Arc<Link>, NodeError>> + Send>>, Packed),
+    Connecting(Pin<Box<dyn Future<Output = Result<Arc<Connection>, NodeError>> + Send>>, Packed),
     Sent(Asked),
 }
 
 impl Stage {
-    fn over(link: &Arc<Link>, command: &Packed) -> Stage {
+    fn over(link: &Arc<Connection>, command: &Packed) -> Stage {
         match link.ask(command) {
             Ok(asked) => Stage::Sent(asked),
             Err(error) => Stage::Failed(Some(error)),
@@ -261,10 +261,10 @@ impl Stage {
     }
 }
 
-impl Flight {
+impl PendingReply {
     /// A request that was sent without [`Node::ask`].
-    pub fn sent(asked: Asked) -> Flight {
-        Flight { stage: Stage::Sent(asked), again: None }
+    pub fn sent(asked: Asked) -> PendingReply {
+        PendingReply { stage: Stage::Sent(asked), again: None }
     }
 
     /// Its time limit has passed.
@@ -283,7 +283,7 @@ impl Flight {
     }
 }
 
-impl Future for Flight {
+impl Future for PendingReply {
     type Output = Result<Reply, NodeError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

@@ -4,12 +4,12 @@ use crate::Error;
 use std::time::Duration;
 
 /// Longest time limit of a node that is derived from the ttl, where others answer meanwhile.
-const MOST_NODE_TIMEOUT: Duration = Duration::from_millis(50);
+const MAX_NODE_TIMEOUT: Duration = Duration::from_millis(50);
 /// And of the only node.
-const MOST_ONLY_NODE_TIMEOUT: Duration = Duration::from_secs(5);
-const LEAST_NODE_TIMEOUT: Duration = Duration::from_millis(5);
-const MOST_LOST_MARGIN: Duration = Duration::from_secs(1);
-const LEAST_LOST_MARGIN: Duration = Duration::from_millis(5);
+const MAX_ONLY_NODE_TIMEOUT: Duration = Duration::from_secs(5);
+const MIN_NODE_TIMEOUT: Duration = Duration::from_millis(5);
+const MAX_LOST_MARGIN: Duration = Duration::from_secs(1);
+const MIN_LOST_MARGIN: Duration = Duration::from_millis(5);
 /// Taken off the validity beside the drift: what the timers of both sides are inexact by.
 const TIMER_ERROR: Duration = Duration::from_millis(2);
 
@@ -107,14 +107,14 @@ impl Options {
 
     pub(crate) fn node_timeout(&self, ttl: Duration, nodes: usize) -> Duration {
         let derived = || match nodes {
-            1 => (ttl / 4).clamp(LEAST_NODE_TIMEOUT, MOST_ONLY_NODE_TIMEOUT),
-            _ => (ttl / 20).clamp(LEAST_NODE_TIMEOUT, MOST_NODE_TIMEOUT),
+            1 => (ttl / 4).clamp(MIN_NODE_TIMEOUT, MAX_ONLY_NODE_TIMEOUT),
+            _ => (ttl / 20).clamp(MIN_NODE_TIMEOUT, MAX_NODE_TIMEOUT),
         };
         self.node_timeout.unwrap_or_else(derived)
     }
 
     pub(crate) fn lost_margin(&self, ttl: Duration) -> Duration {
-        let derived = || (ttl / 10).clamp(LEAST_LOST_MARGIN, MOST_LOST_MARGIN).min(ttl / 4);
+        let derived = || (ttl / 10).clamp(MIN_LOST_MARGIN, MAX_LOST_MARGIN).min(ttl / 4);
         self.lost_margin.unwrap_or_else(derived)
     }
 

@@ -3,11 +3,11 @@
 use crate::acquire::Acquire;
 use crate::changes::Changes;
 use crate::error::Error;
+use crate::inner::Inner;
 use crate::lock::Lease;
 use crate::node::{Identities, Node};
 use crate::options::Options;
 use crate::resources::Resources;
-use crate::shared::Shared;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ const STRAGGLERS: Duration = Duration::from_millis(50);
 /// # Ok::<(), redis_lock_quorum::Error>(()) }).unwrap();
 /// ```
 #[derive(Clone)]
-pub struct Quorum(Arc<Shared>);
+pub struct Quorum(Arc<Inner>);
 
 impl Quorum {
     /// Connects to the nodes, and returns when it has: when each of them is connected or has failed, and soon
@@ -63,7 +63,7 @@ impl Quorum {
                 return Err(Error::Config(format!("{} is listed twice: list each server once", node.name)));
             }
         }
-        let quorum = Quorum(Arc::new(Shared::start(nodes, options, changes)));
+        let quorum = Quorum(Arc::new(Inner::start(nodes, options, changes)));
         quorum.connected().await;
         quorum.0.check_nodes()?;
         Ok(quorum)

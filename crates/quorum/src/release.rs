@@ -2,9 +2,9 @@
 
 use crate::command::Reply;
 use crate::error::{Error, NodeAnswer, NodeError, NodeReport};
-use crate::flights::{Flights, Landing};
+use crate::in_flight::{Completion, InFlight};
 use crate::lock::LockState;
-use crate::node::Flight;
+use crate::node::PendingReply;
 
 /// What the nodes answered to a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,15 +22,15 @@ pub struct Released {
 /// Releases under way. Dropped, they are seen through in the background.
 struct Releases<'a> {
     lock: &'a LockState,
-    flights: Flights<()>,
+    in_flight: InFlight<()>,
 }
 
 impl Releases<'_> {
-    fn land(&mut self, landing: Landing<()>) -> NodeAnswer {
+    fn complete(&mut self, completion: Completion<()>) -> NodeAnswer {
         let mut claimed = self.lock.claimed();
-        claimed.claim.note(landing.node, landing.generation);
-        claimed.claim.release_landed(landing.node, &landing.reply, landing.late);
-        match landing.reply {
+        claimed.claim.note(completion.node, completion.generation);
+        claimed.claim.release_completed(completion.node, &completion.reply, completion.late);
+        match completion.reply {
             Ok(Reply::Number(_)) => NodeAnswer::Released,
             Ok(Reply::Zero) => NodeAnswer::Gone,
             Ok(reply) => NodeError::Unexpected(format!("{reply:?}")).into(),
@@ -41,22 +41,22 @@ impl Releases<'_> {
 
 impl Drop for Releases<'_> {
     fn drop(&mut self) {
-        let under_way: Vec<(usize, (), Flight)> = self.flights.drain().collect();
+        let under_way: Vec<(usize, (), PendingReply)> = self.in_flight.drain().collect();
         if under_way.is_empty() {
             return;
         }
         let claimed = self.lock.claimed();
-        for (node, (), flight) in under_way {
-            claimed.claim.hand_over(node, flight);
+        for (node, (), pending) in under_way {
+            claimed.claim.hand_over(node, pending);
         }
     }
 }
 
 pub(crate) async fn release(lock: &LockState) -> Result<Released, Error> {
     let (mut releases, mut answers) = begin(lock);
-    while let Some(landing) = releases.flights.next().await {
-        let node = landing.node;
-        answers[node] = releases.land(landing);
+    while let Some(completion) = releases.in_flight.next().await {
+        let node = completion.node;
+        answers[node] = releases.complete(completion);
     }
     drop(releases);
     let count = |wanted: NodeAnswer| answers.iter().filter(|answer| **answer == wanted).count();
@@ -78,7 +78,7 @@ pub(crate) fn abandon(lock: &LockState) {
 
 /// Sends the releases. Also once more: what a node answers then is how it is.
 fn begin(lock: &LockState) -> (Releases<'_>, Vec<NodeAnswer>) {
-    let mut flights = Flights::default();
+    let mut in_flight = InFlight::default();
     let mut claimed = lock.claimed();
     // A node that was never asked has nothing to release.
     let mut answers = vec![NodeAnswer::Gone; lock.quorum.nodes.len()];
@@ -88,10 +88,10 @@ fn begin(lock: &LockState) -> (Releases<'_>, Vec<NodeAnswer>) {
         }
     }
     let limit = claimed.claim.limit;
-    for (node, flight) in claimed.release() {
-        flights.add(node, (), flight, limit);
+    for (node, pending) in claimed.release() {
+        in_flight.add(node, (), pending, limit);
     }
     drop(claimed);
     lock.end_now();
-    (Releases { lock, flights }, answers)
+    (Releases { lock, in_flight }, answers)
 }

@@ -1,12 +1,12 @@
 //! On a single node a request waits in line on the server, on a connection of its own, in place of asking again and again.
 
-use crate::claim::Claim;
+use crate::cleanup::Cleanup;
 use crate::clock::Moment;
 use crate::command::{Packed, Reply, Terms, fresh_owner};
+use crate::connection::Connection;
 use crate::error::{Error, NodeAnswer, NodeError};
-use crate::link::Link;
+use crate::inner::Inner;
 use crate::lock::{Granted, Lock};
-use crate::shared::Shared;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,12 +27,12 @@ pub(crate) enum Waited {
 }
 
 /// Whether a request can wait on the server: several resources can't, nor can several nodes.
-pub(crate) fn is_possible(quorum: &Shared, terms: &Terms, time: Duration) -> bool {
+pub(crate) fn is_possible(quorum: &Inner, terms: &Terms, time: Duration) -> bool {
     quorum.nodes.len() == 1 && terms.resources.names().len() == 1 && time >= Duration::from_millis(1)
 }
 
 pub(crate) async fn wait_in_line(
-    quorum: &Arc<Shared>,
+    quorum: &Arc<Inner>,
     terms: &Arc<Terms>,
     ttl: Duration,
     time: Duration,
@@ -43,7 +43,7 @@ pub(crate) async fn wait_in_line(
         return Waited::Failed;
     };
     let time = time.saturating_sub(Moment::now().since(begun));
-    let claim = Some(Claim::new(quorum, terms, owner, ttl));
+    let claim = Some(Cleanup::new(quorum, terms, owner, ttl));
     let mut line = Line { claim, link: Some(link), ttl };
     let begun = Moment::now();
     match line.wait(time).await {
@@ -68,8 +68,8 @@ pub(crate) async fn wait_in_line(
 /// A request in line. Dropped, its connection is closed, which takes it out of line, and what may have
 /// been granted meanwhile is released.
 struct Line {
-    claim: Option<Claim>,
-    link: Option<Arc<Link>>,
+    claim: Option<Cleanup>,
+    link: Option<Arc<Connection>>,
     ttl: Duration,
 }
 
@@ -135,14 +135,14 @@ impl Drop for Line {
         let in_line = self.link.take().is_some();
         if let Some(claim) = self.claim.as_mut().filter(|_| in_line) {
             claim.note_elsewhere(NODE);
-            for (node, flight) in claim.release_all() {
-                claim.hand_over(node, flight);
+            for (node, pending) in claim.release_all() {
+                claim.hand_over(node, pending);
             }
         }
     }
 }
 
-async fn ask(link: &Arc<Link>, command: &Packed, at_most: Duration) -> Result<Reply, NodeError> {
+async fn ask(link: &Arc<Connection>, command: &Packed, at_most: Duration) -> Result<Reply, NodeError> {
     match tokio::time::timeout(at_most, link.send(command)).await {
         Ok(reply) => reply,
         Err(_) => Err(NodeError::NoAnswer(at_most)),

@@ -20,7 +20,7 @@ const FENCE: &str = "REDIS_LOCK_FENCE";
 /// Processes that are to end are looked for so often, and after each end of a child.
 const LOOK: Duration = Duration::from_millis(50);
 /// And so often where they can't be ended.
-const MOST_LOOK: Duration = Duration::from_secs(1);
+const MAX_LOOK: Duration = Duration::from_secs(1);
 
 /// How it ended.
 pub enum Ending {
@@ -184,7 +184,7 @@ async fn end(tree: &mut ProcessTree, grace: Duration, signals: &mut Signals) {
         if left.is_zero() {
             tree.tell_all(Number::KILL);
             // What that does not end may go on for long: another user's, or one that waits for a disk.
-            pause = (pause * 2).min(MOST_LOOK);
+            pause = (pause * 2).min(MAX_LOOK);
         }
         tree.reap();
         if tree.is_gone() {

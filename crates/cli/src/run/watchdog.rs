@@ -23,7 +23,7 @@ use std::time::Duration;
 pub const MARK: &str = "REDIS_LOCK_RUN";
 /// Between two looks at what is left, at first and at most.
 const LOOK: Duration = Duration::from_millis(20);
-const MOST_LOOK: Duration = Duration::from_secs(1);
+const MAX_LOOK: Duration = Duration::from_secs(1);
 /// What the program says on the pipe in place of a moment: its command has ended.
 const DISMISSED: u64 = 0;
 
@@ -151,7 +151,7 @@ fn end_marked(mark: &[u8]) -> bool {
         marked.into_iter().for_each(|process| refused.send(process, Signal::KILL));
         std::thread::sleep(pause);
         // What can't be ended at once may take its time.
-        pause = if looks_in_vain == 0 { (pause * 2).min(MOST_LOOK) } else { LOOK };
+        pause = if looks_in_vain == 0 { (pause * 2).min(MAX_LOOK) } else { LOOK };
     }
     found_some
 }

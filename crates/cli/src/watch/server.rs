@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 const KEYS_PER_SCAN: usize = 1_000;
 const SCANS_PER_SEARCH: usize = 20;
 /// So many locks are looked at, at a time.
-const MOST_LOOKS: usize = 1_000;
+const MAX_LOOKS: usize = 1_000;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Errors that say nothing of the lock: it must not be taken for one that has ended.
 const UNKNOWN: [&str; 6] = ["NOPERM", "NOAUTH", "LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN"];
@@ -252,9 +252,9 @@ impl Server {
 
     /// Looks at some of the locks that are due, and says what is different.
     pub async fn look(&mut self, told: bool) -> Result<Vec<Change>, Problem> {
-        let mut keys: Vec<Vec<u8>> = self.told.keys().take(MOST_LOOKS).cloned().collect();
+        let mut keys: Vec<Vec<u8>> = self.told.keys().take(MAX_LOOKS).cloned().collect();
         if !told {
-            let more = MOST_LOOKS - keys.len();
+            let more = MAX_LOOKS - keys.len();
             keys.extend(
                 self.due.drain(..more.min(self.due.len())).filter(|key| !self.told.contains_key(key)),
             );

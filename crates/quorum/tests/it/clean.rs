@@ -6,7 +6,7 @@ use redis_lock_quorum::{Error, Options, Quorum};
 use std::time::Duration;
 
 /// Enough polls for each request here to end.
-const MOST_POLLS: usize = 60;
+const MAX_POLLS: usize = 60;
 
 /// Each reply comes at another time, so that there are many points at which to cancel.
 fn spread(cluster: &Cluster) {
@@ -17,7 +17,7 @@ fn spread(cluster: &Cluster) {
 
 async fn acquire_cancelled(quorum: &Quorum, cluster: &Cluster) {
     spread(cluster);
-    for polls in 0..MOST_POLLS {
+    for polls in 0..MAX_POLLS {
         let key = format!("key:{polls}");
         if let Some(result) = cancelled_after(polls, quorum.acquire(&key, TTL).into_future()).await {
             drop(result.expect("all nodes answer"));
@@ -50,7 +50,7 @@ async fn a_failing_acquire_cancelled_at_any_point() {
     let options = Options { retry_jitter: Duration::ZERO, ..options };
     let quorum = connect(&cluster.urls(), options).await;
     spread(&cluster);
-    for polls in 0..MOST_POLLS {
+    for polls in 0..MAX_POLLS {
         let key = format!("key:{polls}");
         for node in &cluster.nodes()[2..] {
             hold_for_stranger(node, &key);
@@ -71,7 +71,7 @@ async fn an_extend_cancelled_at_any_point_and_then_a_release() {
     let cluster = Cluster::start(3);
     let quorum = quorum(&cluster).await;
     spread(&cluster);
-    for polls in 0..MOST_POLLS {
+    for polls in 0..MAX_POLLS {
         let key = format!("key:{polls}");
         let lock = quorum.acquire(&key, TTL).await.unwrap();
         // It has to join again on one node.

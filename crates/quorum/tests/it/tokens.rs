@@ -16,7 +16,7 @@ fn acquisitions() -> usize {
 }
 
 /// They go on until there were so many.
-const LEAST_FAULTS: usize = 25;
+const MIN_FAULTS: usize = 25;
 
 /// Kills, freezes and restarts, one node at a time, for as long as the acquisitions go on.
 fn havoc(nodes: &[Node], faults: &AtomicUsize, over: &AtomicBool, seed: u64) {
@@ -58,7 +58,7 @@ async fn take_turns(urls: &[String], count: usize, faults: &AtomicUsize) -> (u64
         let highest = &highest;
         async move {
             let mut done = 0;
-            while done < count / 2 || faults.load(Ordering::Relaxed) < LEAST_FAULTS {
+            while done < count / 2 || faults.load(Ordering::Relaxed) < MIN_FAULTS {
                 let before = highest.load(Ordering::SeqCst);
                 let Ok(lock) = quorum.acquire("key", Duration::from_millis(500)).await else {
                     continue;

@@ -6,8 +6,8 @@
 
 use crate::command::{Packed, Reply, Terms};
 use crate::error::NodeError;
-use crate::node::{Flight, Node};
-use crate::shared::Shared;
+use crate::inner::Inner;
+use crate::node::{Node, PendingReply};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use std::time::Duration;
 const NOT_READY: Duration = Duration::from_millis(100);
 
 /// One owner, and over which connections it has asked for something.
-pub(crate) struct Claim {
-    pub quorum: Arc<Shared>,
+pub(crate) struct Cleanup {
+    pub quorum: Arc<Inner>,
     pub terms: Arc<Terms>,
     pub owner: String,
     /// The longest ttl that was sent: with it all that could be left behind ends.
@@ -39,9 +39,9 @@ impl Trace {
     }
 }
 
-impl Claim {
-    pub fn new(quorum: &Arc<Shared>, terms: &Arc<Terms>, owner: String, ttl: Duration) -> Claim {
-        Claim {
+impl Cleanup {
+    pub fn new(quorum: &Arc<Inner>, terms: &Arc<Terms>, owner: String, ttl: Duration) -> Cleanup {
+        Cleanup {
             traces: vec![Trace::default(); quorum.nodes.len()],
             limit: quorum.options.node_timeout(ttl, quorum.nodes.len()),
             quorum: Arc::clone(quorum),
@@ -52,22 +52,22 @@ impl Claim {
     }
 
     /// Sends a request, also over a connection that is yet to be made.
-    pub fn ask(&mut self, node: usize, command: &Packed) -> Flight {
-        let flight = self.quorum.nodes[node].ask(command);
-        self.note(node, flight.generation());
-        flight
+    pub fn ask(&mut self, node: usize, command: &Packed) -> PendingReply {
+        let pending = self.quorum.nodes[node].ask(command);
+        self.note(node, pending.generation());
+        pending
     }
 
     /// Sends a request over the connection that is there.
     ///
     /// # Errors
     /// Where there is none.
-    pub fn ask_now(&mut self, node: usize, command: &Packed) -> Result<Flight, NodeError> {
+    pub fn ask_now(&mut self, node: usize, command: &Packed) -> Result<PendingReply, NodeError> {
         let link = self.quorum.nodes[node].link();
         let link = link.ok_or_else(|| NodeError::Unreachable("the connection broke".into()))?;
         let asked = link.ask(command)?;
         self.note(node, Some(link.generation));
-        Ok(Flight::sent(asked))
+        Ok(PendingReply::sent(asked))
     }
 
     /// Something was sent over this connection.
@@ -97,9 +97,9 @@ impl Claim {
 
     /// Puts a release in line on each node that was sent something, and returns those that are worth
     /// waiting for. The others are seen through in the background.
-    pub fn release_all(&mut self) -> Vec<(usize, Flight)> {
+    pub fn release_all(&mut self) -> Vec<(usize, PendingReply)> {
         let release = self.terms.release(&self.owner);
-        let mut flights = Vec::new();
+        let mut in_flight = Vec::new();
         for node in 0..self.traces.len() {
             if !self.traces[node].is_used() {
                 continue;
@@ -109,26 +109,31 @@ impl Claim {
                 continue;
             };
             self.note(node, Some(link.generation));
-            let flight = Flight::sent(link.send(&release));
+            let pending = PendingReply::sent(link.send(&release));
             match link.is_silent() {
-                true => self.hand_over(node, flight),
-                false => flights.push((node, flight)),
+                true => self.hand_over(node, pending),
+                false => in_flight.push((node, pending)),
             }
         }
-        flights
+        in_flight
     }
 
     /// A release was answered, or was not in time: whether more has to follow is seen to in the background.
-    pub fn release_landed(&self, node: usize, reply: &Result<Reply, NodeError>, late: Option<Flight>) {
+    pub fn release_completed(
+        &self,
+        node: usize,
+        reply: &Result<Reply, NodeError>,
+        late: Option<PendingReply>,
+    ) {
         match (late, reply) {
-            (Some(flight), _) => self.hand_over(node, flight),
+            (Some(pending), _) => self.hand_over(node, pending),
             (None, Ok(_)) if self.traces[node].broken => {
                 let quorum = Arc::clone(&self.quorum);
                 let release = self.terms.release(&self.owner);
                 let pause = self.limit;
                 self.quorum.in_background(self.ttl, async move {
                     tokio::time::sleep(pause).await;
-                    see_through(&quorum.nodes[node], &release, None, false, pause).await;
+                    release_until_acknowledged(&quorum.nodes[node], &release, None, false, pause).await;
                 });
             }
             (None, Ok(_) | Err(NodeError::Unexpected(_))) => {}
@@ -139,36 +144,36 @@ impl Claim {
     }
 
     /// Sees to it in the background that a release gets through: the one on its way, or else another.
-    pub fn hand_over(&self, node: usize, flight: Flight) {
-        self.follow_up(node, Some(flight), self.traces[node].broken);
+    pub fn hand_over(&self, node: usize, pending: PendingReply) {
+        self.follow_up(node, Some(pending), self.traces[node].broken);
     }
 
-    fn follow_up(&self, node: usize, flight: Option<Flight>, again: bool) {
+    fn follow_up(&self, node: usize, pending: Option<PendingReply>, again: bool) {
         let quorum = Arc::clone(&self.quorum);
         let release = self.terms.release(&self.owner);
         let limit = self.limit;
         self.quorum.in_background(self.ttl, async move {
-            see_through(&quorum.nodes[node], &release, flight, again, limit).await;
+            release_until_acknowledged(&quorum.nodes[node], &release, pending, again, limit).await;
         });
     }
 }
 
 /// Releases until the node has answered, and once more (`again`) where a connection broke.
-async fn see_through(
+async fn release_until_acknowledged(
     node: &Node,
     release: &Packed,
-    mut first: Option<Flight>,
+    mut first: Option<PendingReply>,
     mut again: bool,
     limit: Duration,
 ) {
     let mut broken = 0;
     loop {
-        let flight = match first.take() {
-            Some(flight) => flight,
-            None => Flight::sent(node.link_after(broken).await.send(release)),
+        let pending = match first.take() {
+            Some(pending) => pending,
+            None => PendingReply::sent(node.link_after(broken).await.send(release)),
         };
-        let generation = flight.generation();
-        match flight.await {
+        let generation = pending.generation();
+        match pending.await {
             Ok(_) if again => {
                 again = false;
                 tokio::time::sleep(limit).await;

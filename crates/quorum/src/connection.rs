@@ -14,26 +14,26 @@ use tokio::sync::Notify;
 
 /// A node that has let a time limit pass, and has so many unanswered requests, is asked no more until it
 /// answers, so that one that is silent for long costs no memory without end.
-const MOST_UNANSWERED: u64 = 1_000;
+const MAX_UNANSWERED: u64 = 1_000;
 /// One that answers may have more of them: a burst is no fault of its.
-const MOST_IN_A_BURST: u64 = 50_000;
+const MAX_IN_A_BURST: u64 = 50_000;
 /// Above the latter, so that a request never waits before it is put in line.
-const PIPELINE: usize = 2 * MOST_IN_A_BURST as usize;
+const PIPELINE: usize = 2 * MAX_IN_A_BURST as usize;
 
 type Answer = Pin<Box<dyn Future<Output = RedisResult<Value>> + Send>>;
 
 /// A connection. Requests are answered in the order in which they were sent.
-pub(crate) struct Link {
+pub(crate) struct Connection {
     /// Different for each connection ever made to the node.
     pub generation: u64,
     connection: MultiplexedConnection,
     sent: AtomicU64,
     answered: AtomicU64,
-    state: Arc<LinkState>,
+    state: Arc<ConnectionState>,
 }
 
 #[derive(Default)]
-struct LinkState {
+struct ConnectionState {
     broken: AtomicBool,
     breaks: Notify,
     /// The server tells of changes of what was read.
@@ -44,18 +44,18 @@ struct LinkState {
     silent: AtomicBool,
 }
 
-impl LinkState {
+impl ConnectionState {
     fn break_off(&self) {
         self.broken.store(true, Ordering::Release);
         self.breaks.notify_one();
     }
 }
 
-impl Link {
+impl Connection {
     /// # Errors
     /// What went wrong with the connection, the log-in or the choice of the database.
-    pub async fn open(client: &Client, generation: u64, changes: &Changes) -> Result<Link, NodeError> {
-        let state = Arc::new(LinkState::default());
+    pub async fn open(client: &Client, generation: u64, changes: &Changes) -> Result<Connection, NodeError> {
+        let state = Arc::new(ConnectionState::default());
         let seen = Arc::clone(&state);
         let changes = changes.clone();
         // Pushes need RESP3; that the connection has ended comes as one, also while it is idle.
@@ -79,7 +79,7 @@ impl Link {
             Err(other) => other,
             Ok(reply) => NodeError::Unexpected(format!("{reply:?}")),
         })?;
-        Ok(Link { generation, connection, sent: AtomicU64::new(0), answered: AtomicU64::new(0), state })
+        Ok(Connection { generation, connection, sent: AtomicU64::new(0), answered: AtomicU64::new(0), state })
     }
 
     /// From now on the server tells of changes of what is read over this connection, if the user may ask for that.
@@ -151,7 +151,7 @@ impl Link {
     /// [`NodeError::Silent`], and the request is not sent.
     pub fn ask(self: &Arc<Self>, command: &Packed) -> Result<Asked, NodeError> {
         let unanswered = self.unanswered();
-        let most = if self.is_silent() { MOST_UNANSWERED } else { MOST_IN_A_BURST };
+        let most = if self.is_silent() { MAX_UNANSWERED } else { MAX_IN_A_BURST };
         if unanswered >= most {
             self.state.doubt.notify_one();
             return Err(NodeError::Silent(unanswered));
@@ -159,7 +159,7 @@ impl Link {
         Ok(self.send(command))
     }
 
-    /// As [`Link::ask`], however many are unanswered: for what cleans up behind those.
+    /// As [`Connection::ask`], however many are unanswered: for what cleans up behind those.
     pub fn send(self: &Arc<Self>, command: &Packed) -> Asked {
         let number = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
         let mut connection = self.connection.clone();
@@ -183,7 +183,7 @@ impl Link {
 
 /// A request on its way, and its reply.
 pub(crate) struct Asked {
-    link: Arc<Link>,
+    link: Arc<Connection>,
     number: u64,
     answer: Answer,
     early: Option<RedisResult<Value>>,

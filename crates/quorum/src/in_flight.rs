@@ -2,7 +2,7 @@
 
 use crate::command::Reply;
 use crate::error::NodeError;
-use crate::node::Flight;
+use crate::node::PendingReply;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,42 +12,42 @@ use tokio::time::{Instant, Sleep};
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Requests under way, each with what it is for.
-pub(crate) struct Flights<T> {
-    under_way: Vec<UnderWay<T>>,
+pub(crate) struct InFlight<T> {
+    under_way: Vec<Request<T>>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-struct UnderWay<T> {
+struct Request<T> {
     node: usize,
     purpose: T,
-    flight: Flight,
+    pending: PendingReply,
     limit: Duration,
     until: Instant,
 }
 
 /// What became of a request.
-pub(crate) struct Landing<T> {
+pub(crate) struct Completion<T> {
     pub node: usize,
     pub purpose: T,
     /// The generation of the connection over which it was sent, if it was.
     pub generation: Option<u64>,
     pub reply: Result<Reply, NodeError>,
     /// The request itself where its time limit has passed: the reply may still come.
-    pub late: Option<Flight>,
+    pub late: Option<PendingReply>,
 }
 
-impl<T> Default for Flights<T> {
+impl<T> Default for InFlight<T> {
     fn default() -> Self {
-        Flights { under_way: Vec::new(), timer: None }
+        InFlight { under_way: Vec::new(), timer: None }
     }
 }
 
-impl<T> Flights<T> {
+impl<T> InFlight<T> {
     /// Adds a request that is to be answered within `limit` from now.
-    pub fn add(&mut self, node: usize, purpose: T, flight: Flight, limit: Duration) {
+    pub fn add(&mut self, node: usize, purpose: T, pending: PendingReply, limit: Duration) {
         // What the clock has no room for is not waited for to the end by anybody.
         let until = Instant::now() + limit.min(LONGEST);
-        self.under_way.push(UnderWay { node, purpose, flight, limit, until });
+        self.under_way.push(Request { node, purpose, pending, limit, until });
     }
 
     /// Whether nothing is under way.
@@ -56,29 +56,29 @@ impl<T> Flights<T> {
     }
 
     /// The next reply, or request whose time is up; `None` when nothing is under way.
-    pub async fn next(&mut self) -> Option<Landing<T>> {
+    pub async fn next(&mut self) -> Option<Completion<T>> {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
     /// Tells of each node over which connection it is asked; drops what has not been sent yet.
     pub fn drop_unsent(&mut self, mut tell: impl FnMut(usize, Option<u64>)) {
         self.under_way.retain(|request| {
-            let generation = request.flight.generation();
+            let generation = request.pending.generation();
             tell(request.node, generation);
             generation.is_some()
         });
     }
 
     /// Everything under way.
-    pub fn drain(&mut self) -> impl Iterator<Item = (usize, T, Flight)> + '_ {
-        self.under_way.drain(..).map(|request| (request.node, request.purpose, request.flight))
+    pub fn drain(&mut self) -> impl Iterator<Item = (usize, T, PendingReply)> + '_ {
+        self.under_way.drain(..).map(|request| (request.node, request.purpose, request.pending))
     }
 
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Landing<T>>> {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Completion<T>>> {
         for index in 0..self.under_way.len() {
-            if let Poll::Ready(reply) = Pin::new(&mut self.under_way[index].flight).poll(context) {
+            if let Poll::Ready(reply) = Pin::new(&mut self.under_way[index].pending).poll(context) {
                 let request = self.under_way.remove(index);
-                return Poll::Ready(Some(request.landed(reply)));
+                return Poll::Ready(Some(request.completed(reply)));
             }
         }
         // The next to be late: they are in the order in which they were added, but limits differ.
@@ -97,16 +97,16 @@ impl<T> Flights<T> {
     }
 }
 
-impl<T> UnderWay<T> {
-    fn landed(self, reply: Result<Reply, NodeError>) -> Landing<T> {
-        let generation = self.flight.generation();
-        Landing { node: self.node, purpose: self.purpose, generation, reply, late: None }
+impl<T> Request<T> {
+    fn completed(self, reply: Result<Reply, NodeError>) -> Completion<T> {
+        let generation = self.pending.generation();
+        Completion { node: self.node, purpose: self.purpose, generation, reply, late: None }
     }
 
-    fn late(self) -> Landing<T> {
-        self.flight.is_late();
-        let generation = self.flight.generation();
+    fn late(self) -> Completion<T> {
+        self.pending.is_late();
+        let generation = self.pending.generation();
         let reply = Err(NodeError::NoAnswer(self.limit));
-        Landing { node: self.node, purpose: self.purpose, generation, reply, late: Some(self.flight) }
+        Completion { node: self.node, purpose: self.purpose, generation, reply, late: Some(self.pending) }
     }
 }

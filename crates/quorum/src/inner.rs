@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-pub(crate) struct Shared {
+pub(crate) struct Inner {
     pub nodes: Vec<Arc<Node>>,
     pub options: Options,
     /// What the servers tell of by themselves.
@@ -30,12 +30,12 @@ pub(crate) struct Shared {
     connecting: Vec<AbortHandle>,
 }
 
-impl Shared {
+impl Inner {
     /// Starts a task for each node, on the runtime in whose context this is called.
-    pub fn start(nodes: Vec<Arc<Node>>, options: Options, changes: Changes) -> Shared {
+    pub fn start(nodes: Vec<Arc<Node>>, options: Options, changes: Changes) -> Inner {
         let runtime = Handle::current();
         let connect = |node: &Arc<Node>| runtime.spawn(Arc::clone(node).keep_connected()).abort_handle();
-        Shared {
+        Inner {
             connecting: nodes.iter().map(connect).collect(),
             nodes,
             options,
@@ -120,7 +120,7 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for Inner {
     fn drop(&mut self) {
         for task in &self.connecting {
             task.abort();
@@ -129,10 +129,10 @@ impl Drop for Shared {
 }
 
 /// Counts a background task for as long as it runs, however it ends.
-struct Running(Arc<Shared>);
+struct Running(Arc<Inner>);
 
 impl Running {
-    fn new(quorum: &Arc<Shared>) -> Running {
+    fn new(quorum: &Arc<Inner>) -> Running {
         quorum.cleaning.send_modify(|running| *running += 1);
         Running(Arc::clone(quorum))
     }
