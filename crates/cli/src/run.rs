@@ -3,7 +3,7 @@
 mod command;
 mod process_tree;
 mod renewal;
-#[cfg(target_os = "linux")]
+#[cfg_attr(not(target_os = "linux"), path = "run/no_watchdog.rs")]
 pub mod watchdog;
 
 use crate::exit::{self, Status};
@@ -93,6 +93,13 @@ impl Arguments {
     /// How long before the end of the validity the command must have ended.
     fn kill_margin(&self) -> Duration {
         (self.ttl / KILL_MARGIN).min(MAX_KILL_MARGIN)
+    }
+
+    /// How long before the end of the validity the watchdog asks the command to end, and kills it: a little after
+    /// this process would have.
+    fn watchdog_margins(&self) -> (Duration, Duration) {
+        let kill = self.kill_margin() / 2;
+        (self.grace() + kill, kill)
     }
 
     /// How long before the end of the validity the command is told to stop.

@@ -1,14 +1,13 @@
 //! The command: started, waited for, told what this process is told, and ended when the lock is lost.
 
-use super::process_tree::ProcessTree;
-#[cfg(target_os = "linux")]
+use super::process_tree::{self, ProcessTree};
 use super::watchdog::{self, Watchdog};
 use super::{Arguments, renewal};
 use crate::signals::{Signal, Signals};
 use crate::{child, say};
 use redis_lock_quorum::Lock;
 use rustix::process::{Pid, Signal as Number, WaitStatus};
-use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -17,10 +16,12 @@ use tokio::time::Instant;
 
 /// Where the token is handed over.
 const FENCE: &str = "REDIS_LOCK_FENCE";
-/// Processes that are to end are looked for so often, and after each end of a child.
-const LOOK: Duration = Duration::from_millis(50);
-/// And so often where they can't be ended.
+/// Processes that must end are looked for whenever a child has ended, and otherwise so often, at first and at most.
+const LOOK: Duration = Duration::from_millis(10);
 const MAX_LOOK: Duration = Duration::from_secs(1);
+
+/// Why the lock counts as lost, if the watchdog has stepped in.
+const STOOD_STILL: &str = "redis-lock run stood still for too long to renew it";
 
 /// How it ended.
 pub enum Ending {
@@ -38,88 +39,136 @@ pub async fn supervise(lock: &Lock, arguments: &Arguments, signals: &mut Signals
         return Ending::Signalled(signal.number);
     }
     let mut command = command(arguments, lock.fencing_token());
-    #[cfg(target_os = "linux")]
-    let mut watchdog = guarded(&mut command);
-    let mut tree = match ProcessTree::start(|| start(&mut command)) {
-        Ok(tree) => tree,
-        Err(error) => return Ending::NotRun(error),
-    };
-    let kept = move || {
-        #[cfg(target_os = "linux")]
-        if let Some(watchdog) = &mut watchdog {
-            watchdog.expect_end_in(lock.validity().saturating_sub(arguments.kill_margin() / 2));
+    let mut strangers = process_tree::strangers();
+    let watchdog = guarded(&mut command, arguments, &strangers);
+    strangers.extend(watchdog.as_ref().map(Watchdog::pid));
+    let kept = || {
+        if let Some(watchdog) = &watchdog {
+            watchdog.allow(lock);
         }
     };
+    // Not a moment without an end.
+    kept();
+    let tree = match start(&mut command) {
+        Ok(child) => ProcessTree::new(child, strangers),
+        Err(error) => return Ending::NotRun(error),
+    };
+    let mut running = Running { lock, tree, signals, watchdog: watchdog.as_ref(), grace: arguments.grace() };
     let why = {
         let mut renewal = std::pin::pin!(renewal::renew(lock, arguments.ttl, kept));
         tokio::select! {
             biased;
-            ended = ended(lock, &mut tree, signals, arguments.grace()) => match ended {
-                Ok(_) if lock.validity().is_zero() => return too_late(),
-                Ok(ending) => return ending,
-                Err(why) => why.to_owned(),
-            },
+            ending = running.ended() => return ending,
             error = &mut renewal => error.to_string(),
             () = lock.lost() => "it could not be renewed in time".to_owned(),
         }
     };
+    let why = if running.stood_still() { STOOD_STILL.to_owned() } else { why };
     // Others may have it already: no time to lose.
     let grace = if lock.validity().is_zero() { Duration::ZERO } else { arguments.grace() };
     say(&format!("the lock is lost ({why}): ending the command"));
-    end(&mut tree, grace, signals).await;
+    running.end(grace).await;
     Ending::Lost
 }
 
-/// How the command ended. Did it not do so by itself, the lock is kept until all that it started has gone too.
-///
-/// # Errors
-/// Why the lock is lost meanwhile.
-async fn ended(
-    lock: &Lock,
-    tree: &mut ProcessTree,
-    signals: &mut Signals,
+/// The command, and what belongs to it.
+struct Running<'a> {
+    lock: &'a Lock,
+    tree: ProcessTree,
+    signals: &'a mut Signals,
+    watchdog: Option<&'a Watchdog>,
     grace: Duration,
-) -> Result<Ending, &'static str> {
-    let mut told_to_end = false;
-    let ending = loop {
-        let signal = signals.next().await;
-        told_to_end |= [SIGHUP, SIGINT, SIGQUIT, SIGTERM].contains(&signal.number);
-        if let Some(ending) = hear(signal, tree) {
-            break ending;
-        }
-        // Stopped for a while, this process may have renewed too late.
-        if signal.number == SIGCONT && lock.validity().is_zero() {
-            return Err("it was stopped for too long to renew it");
-        }
-    };
-    let by_itself = matches!(ending, Ending::Exited(_)) && !told_to_end;
-    if !by_itself && !gone_within(grace, tree, signals).await {
-        say(
-            "the command was ended, and what it had started goes on: ending that too, before the lock is released",
-        );
-        end(tree, grace, signals).await;
-    }
-    Ok(ending)
 }
 
-/// Waits for the end of all of them; false where that takes longer. What this process is told meanwhile is passed on.
-async fn gone_within(time: Duration, tree: &mut ProcessTree, signals: &mut Signals) -> bool {
-    let until = Instant::now() + time;
-    while !tree.is_gone() {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return false;
+impl Running<'_> {
+    /// How the command ended. If it did not do so by itself, the lock is kept until all that it started has gone too.
+    async fn ended(&mut self) -> Ending {
+        let mut told_to_end = false;
+        let ending = loop {
+            let signal = self.signals.next().await;
+            told_to_end |= [SIGHUP, SIGINT, SIGQUIT, SIGTERM].contains(&signal.number);
+            if let Some(ending) = self.hear(signal) {
+                break ending;
+            }
+        };
+        let by_itself = !told_to_end && !matches!(ending, Ending::Signalled(_));
+        if !by_itself && !self.gone_within(self.grace).await {
+            say(
+                "the command was ended, and what it had started goes on: ending that too, before the lock is released",
+            );
+            self.end(self.grace).await;
         }
-        if let Ok(signal) = tokio::time::timeout(left.min(LOOK), signals.next()).await {
-            hear(signal, tree);
+        if self.stood_still() {
+            say(&format!(
+                "the lock is lost ({STOOD_STILL}): the command has ended, or was ended by the watchdog"
+            ));
+            return Ending::Lost;
+        }
+        if self.lock.validity().is_zero() {
+            say("the command has ended, but the lock was not valid any more by then");
+            return Ending::Lost;
+        }
+        ending
+    }
+
+    /// Whether this process was stopped for so long that the watchdog may have ended the command.
+    fn stood_still(&self) -> bool {
+        self.watchdog.is_some_and(Watchdog::is_due)
+    }
+
+    /// Passes a signal on, or finds that the command has ended.
+    fn hear(&mut self, signal: Signal) -> Option<Ending> {
+        if signal.number == SIGCHLD {
+            return self.tree.reap().and_then(ending);
+        }
+        // What is typed, the command has got as well.
+        if !signal.typed
+            && let Some(number) = Number::from_named_raw(signal.number)
+        {
+            self.tree.tell(number);
+        }
+        None
+    }
+
+    /// Ends the command and all that it started: SIGTERM, and SIGKILL for what is left after the grace time.
+    async fn end(&mut self, grace: Duration) {
+        self.leave_to_end(grace);
+        self.tree.tell_all(Number::TERM);
+        // One that is stopped must go on to be ended in order.
+        self.tree.tell_all(Number::CONT);
+        let mut gone = self.gone_within(grace).await;
+        let mut pause = LOOK;
+        while !gone {
+            // This process stands still if it does not look again by then.
+            self.leave_to_end(2 * MAX_LOOK);
+            self.tree.tell_all(Number::KILL);
+            gone = self.gone_within(pause).await;
+            // What that does not end may go on for long: another user's, or one that waits for a disk.
+            pause = (pause * 2).min(MAX_LOOK);
         }
     }
-    true
-}
 
-fn too_late() -> Ending {
-    say("the command has ended, but the lock was not valid any more by then");
-    Ending::Lost
+    fn leave_to_end(&self, grace: Duration) {
+        if let Some(watchdog) = self.watchdog {
+            watchdog.leave_to_end(grace);
+        }
+    }
+
+    /// Waits for the end of all of them; false if that takes longer. What this process is told meanwhile is passed on.
+    async fn gone_within(&mut self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        while !self.tree.is_gone() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            // Who loses its parent becomes this process's child: the end of the last one comes by a signal.
+            if let Ok(signal) = tokio::time::timeout(left.min(MAX_LOOK), self.signals.next()).await {
+                self.hear(signal);
+            }
+        }
+        true
+    }
 }
 
 fn command(arguments: &Arguments, token: u64) -> Command {
@@ -128,17 +177,19 @@ fn command(arguments: &Arguments, token: u64) -> Command {
     command
 }
 
-/// Has it ended with all that it starts where this process is killed, or stands still.
-#[cfg(target_os = "linux")]
-fn guarded(command: &mut Command) -> Option<Watchdog> {
-    match Watchdog::start() {
+/// Has it ended with all that it starts if this process is killed, or stands still.
+fn guarded(command: &mut Command, arguments: &Arguments, strangers: &[Pid]) -> Option<Watchdog> {
+    if cfg!(not(target_os = "linux")) {
+        return None;
+    }
+    match Watchdog::start(strangers, arguments.watchdog_margins()) {
         Ok(watchdog) => {
             command.env(watchdog::MARK, watchdog.mark());
             Some(watchdog)
         }
         Err(error) => {
             say(&format!(
-                "a kill -9 of this process would leave running what the command starts: no watchdog: {error}"
+                "a kill -9 or a stop of this process would leave running what the command starts: no watchdog: {error}"
             ));
             None
         }
@@ -153,45 +204,7 @@ fn start(command: &mut Command) -> io::Result<Pid> {
     Ok(Pid::from_child(&command.spawn()?))
 }
 
-/// Passes a signal on, or finds that the command has ended.
-fn hear(signal: Signal, tree: &mut ProcessTree) -> Option<Ending> {
-    if signal.number == SIGCHLD {
-        return tree.reap().and_then(ending);
-    }
-    // What is typed, the command has got as well.
-    if !signal.typed
-        && let Some(number) = Number::from_named_raw(signal.number)
-    {
-        tree.tell(number);
-    }
-    None
-}
-
 fn ending(status: WaitStatus) -> Option<Ending> {
     let exited = |code| Ending::Exited(u8::try_from(code).unwrap_or(u8::MAX));
     status.exit_status().map(exited).or_else(|| status.terminating_signal().map(Ending::Signalled))
-}
-
-/// Ends the command and all that it started: SIGTERM, and SIGKILL for what is left after the grace time.
-async fn end(tree: &mut ProcessTree, grace: Duration, signals: &mut Signals) {
-    let kill_at = Instant::now() + grace;
-    tree.tell_all(Number::TERM);
-    // One that is stopped must go on to be ended in order.
-    tree.tell_all(Number::CONT);
-    let mut pause = LOOK / 5;
-    loop {
-        let left = kill_at.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            tree.tell_all(Number::KILL);
-            // What that does not end may go on for long: another user's, or one that waits for a disk.
-            pause = (pause * 2).min(MAX_LOOK);
-        }
-        tree.reap();
-        if tree.is_gone() {
-            return;
-        }
-        let pause = if left.is_zero() { pause } else { LOOK.min(left) };
-        // It ends anyway: no signal adds to that, but the end of a process comes by one.
-        let _ = tokio::time::timeout(pause, signals.next()).await;
-    }
 }

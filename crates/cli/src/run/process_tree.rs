@@ -3,31 +3,31 @@
 use crate::say;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The command's process and what descends from it. A process whose parent has ended becomes this program's
 /// own child, so it is still found.
 pub struct ProcessTree {
     child: Pid,
     child_ended: bool,
-    /// Children that this program had when it started: a shell may have left it some.
+    /// Children that this program had before: a shell may have left it some.
     strangers: Vec<Pid>,
     refused: Refused,
 }
 
+/// The children that this program has before it starts a command; from now on it also gets those that lose their parent.
+pub fn strangers() -> Vec<Pid> {
+    #[cfg(target_os = "linux")]
+    {
+        // A kernel older than 3.4 can't: then a process that was left is not found.
+        let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    }
+    descendants(rustix::process::getpid(), &[], &processes())
+}
+
 impl ProcessTree {
-    /// The tree of the child that `start` starts.
-    ///
-    /// # Errors
-    /// Those of `start`.
-    pub fn start<E>(start: impl FnOnce() -> Result<Pid, E>) -> Result<ProcessTree, E> {
-        #[cfg(target_os = "linux")]
-        {
-            // A kernel older than 3.4 can't: then a process that was left is not found.
-            let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-        }
-        let strangers = descendants(&[]);
-        Ok(ProcessTree { child: start()?, child_ended: false, strangers, refused: Refused::default() })
+    pub fn new(child: Pid, strangers: Vec<Pid>) -> ProcessTree {
+        ProcessTree { child, child_ended: false, strangers, refused: Refused::default() }
     }
 
     /// Passes a signal on to the child; once that has ended, to what it left.
@@ -63,7 +63,7 @@ impl ProcessTree {
     }
 
     fn all(&self) -> Vec<Pid> {
-        let mut all = descendants(&self.strangers);
+        let mut all = descendants(rustix::process::getpid(), &self.strangers, &processes());
         // Also where there is nothing to find descendants in.
         if !self.child_ended && !all.contains(&self.child) {
             all.push(self.child);
@@ -82,8 +82,8 @@ impl Refused {
         let number = process.as_raw_nonzero().get();
         match rustix::process::kill_process(process, signal) {
             Err(Errno::PERM) if self.0.insert(number) => say(&format!(
-                "process {number} ({}) can't be ended from here: it runs as user {}, this program as user {}; \
-                 waiting for its end. Start redis-lock as that user, or as root",
+                "process {number} ({}) runs as user {}: this program, as user {}, may not signal it (EPERM), and waits \
+                 for its end. Run redis-lock as that user, or as root",
                 name(number),
                 user(number).map_or("unknown".into(), |user| user.to_string()),
                 rustix::process::geteuid().as_raw()
@@ -107,22 +107,22 @@ fn user(process: i32) -> Option<u32> {
 }
 
 /// The numbers of all processes; none where there is no `/proc`.
-pub fn processes() -> impl Iterator<Item = i32> {
+pub fn processes() -> Vec<i32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// All processes that descend from this one, but those that have ended and are only waited for, and but
+/// Those of the processes that descend from one, but those that have ended and are only waited for, and but
 /// strangers and what descends from them.
-fn descendants(strangers: &[Pid]) -> Vec<Pid> {
-    let mut children: std::collections::BTreeMap<i32, Vec<i32>> = Default::default();
-    for process in processes() {
-        if let Some(parent) = parent(process) {
-            children.entry(parent).or_default().push(process);
+pub fn descendants(ancestor: Pid, strangers: &[Pid], processes: &[i32]) -> Vec<Pid> {
+    let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+    for process in processes {
+        if let Some(parent) = parent(*process) {
+            children.entry(parent).or_default().push(*process);
         }
     }
     let mut found = Vec::new();
-    let mut next = vec![rustix::process::getpid()];
+    let mut next = vec![ancestor];
     while let Some(process) = next.pop() {
         let children = children.remove(&process.as_raw_nonzero().get()).unwrap_or_default();
         let children =

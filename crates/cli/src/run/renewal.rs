@@ -5,8 +5,7 @@ use redis_lock_quorum::{Error, Lock, Renewal};
 use std::time::Duration;
 
 /// Renews the lock, and tells whenever it is `kept` for longer. Returns when there is no more use in it.
-pub async fn renew(lock: &Lock, ttl: Duration, mut kept: impl FnMut()) -> Error {
-    kept();
+pub async fn renew(lock: &Lock, ttl: Duration, kept: impl Fn()) -> Error {
     let mut failing = false;
     let told = |renewal: Renewal| match renewal {
         Renewal::Extended => {

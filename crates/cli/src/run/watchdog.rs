@@ -1,22 +1,28 @@
-//! Ends the command, and all that it has started, where this program can't do so itself: it was killed, or stands
+//! Ends the command, and all that it has started, if this program can't do so itself: it was killed, or stands
 //! still while its lock runs out.
 //!
-//! The kernel ends the command's own process where this one is killed ([`crate::child::end_with_parent`]), but not
-//! what that has started: a script's current step would go on while others get the lock. So another process, the
-//! watchdog, is told by a pipe until when the lock is certainly held. It finds what is to end by a mark in its
-//! environment, and ends it shortly before that moment, or when the pipe ends.
+//! The kernel ends the command's own process if this one is killed ([`crate::child::end_with_parent`]), but not
+//! what that has started: a script's current step would go on while others get the lock. And a program that is
+//! stopped ends nothing. So another process, the watchdog, is told by a pipe until when the lock is certainly held.
+//! It finds what to end by a mark in its environment and, while this program is there, among its descendants. It asks
+//! that to end shortly after this program would have, and kills it before the lock ends, or when the pipe ends.
 
-use super::process_tree::{Refused, processes};
+use super::process_tree::{Refused, descendants, processes};
 use crate::exit::{self, Status};
 use crate::say;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal};
-use rustix::time::{ClockId, clock_gettime};
+use redis_lock_quorum::Lock;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, Signal, getpid, getppid};
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
+    timerfd_create, timerfd_settime,
+};
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 /// What has this in its environment was started under the lock.
@@ -24,15 +30,6 @@ pub const MARK: &str = "REDIS_LOCK_RUN";
 /// Between two looks at what is left, at first and at most.
 const LOOK: Duration = Duration::from_millis(20);
 const MAX_LOOK: Duration = Duration::from_secs(1);
-/// What the program says on the pipe in place of a moment: its command has ended.
-const DISMISSED: u64 = 0;
-
-/// (not for people) Ends the command of the `redis-lock run` that started it, should that not be able to
-#[derive(clap::Args)]
-#[command(hide = true)]
-pub struct Arguments {
-    mark: String,
-}
 
 /// Nanoseconds since the machine was started, the same for every process: suspended or not.
 fn now() -> u64 {
@@ -40,25 +37,68 @@ fn now() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// The watchdog of this process. It is dismissed when this is dropped, but not where this process ends without that.
+fn later(moment: u64, time: Duration) -> u64 {
+    moment.saturating_add(nanos(time))
+}
+
+fn earlier(moment: u64, time: Duration) -> u64 {
+    moment.saturating_sub(nanos(time))
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// When the command is asked to end, and when it must have ended; what the program says on the pipe.
+#[derive(Clone, Copy, PartialEq)]
+struct Deadlines {
+    ask: u64,
+    kill: u64,
+}
+
+impl Deadlines {
+    const NONE: Deadlines = Deadlines { ask: u64::MAX, kill: u64::MAX };
+    /// The command has ended.
+    const DISMISSED: Deadlines = Deadlines { ask: 0, kill: 0 };
+
+    fn to_bytes(self) -> [u8; 16] {
+        (u128::from(self.ask) << 64 | u128::from(self.kill)).to_le_bytes()
+    }
+
+    fn from_bytes(bytes: [u8; 16]) -> Deadlines {
+        let both = u128::from_le_bytes(bytes);
+        Deadlines { ask: (both >> 64) as u64, kill: both as u64 }
+    }
+}
+
+/// The watchdog of this process. It is dismissed when this is dropped, but not if this process ends without that.
 pub struct Watchdog {
     mark: String,
+    pid: Pid,
     pipe: ChildStdin,
+    /// The command is asked to end so long before the end of the validity, and killed so long.
+    margins: (Duration, Duration),
+    asks_at: Cell<u64>,
 }
 
 impl Watchdog {
     /// # Errors
-    /// Where there can be no further process.
-    pub fn start() -> io::Result<Watchdog> {
+    /// Returns the system's if there can be no further process.
+    pub fn start(strangers: &[Pid], margins: (Duration, Duration)) -> io::Result<Watchdog> {
         let mark = format!("{}-{:016x}", std::process::id(), rand::random::<u64>());
         let mut watchdog = Command::new("/proc/self/exe");
-        // One around this program looks for its own mark: it is to end this program, not this one's watchdog.
-        watchdog.env_clear().args(["watchdog", &mark]).current_dir("/");
+        // One around this program looks for its own mark: it must end this program, not this one's watchdog.
+        watchdog.env_clear().args(["watchdog", &mark, &std::process::id().to_string()]).current_dir("/");
+        watchdog.args(strangers.iter().map(|stranger| stranger.to_string()));
         watchdog.stdin(Stdio::piped()).stdout(Stdio::null());
-        // Not there for what ends this one: Ctrl-C, a terminal that goes away.
+        // It is not there for what ends this one: Ctrl-C, a terminal that goes away.
         watchdog.process_group(0);
-        let pipe = watchdog.spawn()?.stdin.ok_or(io::ErrorKind::BrokenPipe)?;
-        Ok(Watchdog { mark, pipe })
+        let mut watchdog: Child = watchdog.spawn()?;
+        let pipe = watchdog.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        // One that reads no more must not keep the lock from being renewed.
+        rustix::io::ioctl_fionbio(&pipe, true)?;
+        let asks_at = Cell::new(u64::MAX);
+        Ok(Watchdog { mark, pid: Pid::from_child(&watchdog), pipe, margins, asks_at })
     }
 
     /// To be handed on to the command as [`MARK`].
@@ -66,22 +106,51 @@ impl Watchdog {
         &self.mark
     }
 
-    /// The command must have ended so long from now, unless this is said again.
-    pub fn expect_end_in(&mut self, left: Duration) {
-        let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
-        self.tell(now().saturating_add(left));
+    pub fn pid(&self) -> Pid {
+        self.pid
     }
 
-    fn tell(&mut self, moment: u64) {
-        // Where it is gone already there is nobody to tell.
-        let _ = self.pipe.write_all(&moment.to_le_bytes());
+    /// The command may go on as long as the lock is valid.
+    pub fn allow(&self, lock: &Lock) {
+        // In this order: stopped in between, this process must not promise too much.
+        let now = now();
+        let end = later(now, lock.validity());
+        let (ask, kill) = self.margins;
+        self.tell(Deadlines { ask: earlier(end, ask), kill: earlier(end, kill) });
+    }
+
+    /// This process asks the command to end, and kills it after the grace time.
+    pub fn leave_to_end(&self, grace: Duration) {
+        let (_, slack) = self.margins;
+        self.tell(Deadlines { ask: u64::MAX, kill: later(later(now(), grace), slack) });
+    }
+
+    /// Whether it has stepped in, since this process stood still.
+    pub fn is_due(&self) -> bool {
+        self.asks_at.get() <= now()
+    }
+
+    fn tell(&self, deadlines: Deadlines) {
+        self.asks_at.set(deadlines.ask);
+        // If it has gone, or reads no more, nothing can be done.
+        let _ = (&self.pipe).write_all(&deadlines.to_bytes());
     }
 }
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        self.tell(DISMISSED);
+        self.tell(Deadlines::DISMISSED);
     }
+}
+
+/// (not for people) Ends the command of the `redis-lock run` that started it, should that not be able to
+#[derive(clap::Args)]
+#[command(hide = true)]
+pub struct Arguments {
+    mark: String,
+    parent: i32,
+    /// Children of its parent that have nothing to do with the command.
+    strangers: Vec<i32>,
 }
 
 /// Why the watchdog ends the command.
@@ -90,77 +159,150 @@ enum Cause {
     Stands,
 }
 
-/// What the watchdog does.
+/// Waits for the end of `redis-lock run` or of its lock, and ends what that has left running.
 pub fn watch_over(arguments: &Arguments) -> Status {
-    let cause = match wait() {
-        Ok(Some(cause)) => cause,
+    ignore_signals();
+    let mut family = Family::new(arguments);
+    let cause = match family.watch() {
         Ok(None) => return exit::OK,
-        Err(_) => return exit::OS_ERROR,
+        Ok(Some(cause)) => cause,
+        Err(error) => {
+            say(&format!("the watchdog can't hear from redis-lock run: {error}"));
+            return exit::OS_ERROR;
+        }
     };
-    let ended_some = end_marked(format!("{MARK}={}", arguments.mark).as_bytes());
-    // Not before: a terminal may stop who writes to it from the background.
-    if ended_some {
-        say(match cause {
-            Cause::Killed => {
-                "redis-lock run was killed, so nobody renews the lock: the command was ended with it"
-            }
-            Cause::Stands => {
-                "redis-lock run stands still, so nobody renews the lock: the command was ended before others \
-                 can have it"
-            }
-        });
+    family.kill();
+    match cause {
+        _ if !family.had_some => {}
+        Cause::Killed => {
+            say("redis-lock run was killed, so nobody renews the lock: the command was ended with it");
+        }
+        Cause::Stands => say(
+            "redis-lock run stands still, so nobody renews the lock: the command was ended before others can have it",
+        ),
     }
     exit::OK
 }
 
-/// Waits until the command is to be ended; `None` where it has ended by itself.
-fn wait() -> io::Result<Option<Cause>> {
-    // Not the library's own: that reads ahead, and what it has read does not wake `poll`.
-    let mut pipe = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let mut until = u64::MAX;
-    loop {
-        let left = Duration::from_nanos(until.saturating_sub(now()));
-        if left.is_zero() {
-            return Ok(Some(Cause::Stands));
-        }
-        let left = Timespec::try_from(left.min(Duration::from_secs(3_600))).ok();
-        match poll(&mut [PollFd::new(&pipe, PollFlags::IN)], left.as_ref()) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => continue,
-            ready => ready?,
-        };
-        let mut moment = [0; 8];
-        match pipe.read_exact(&mut moment) {
-            Ok(()) if u64::from_le_bytes(moment) == DISMISSED => return Ok(None),
-            Ok(()) => until = u64::from_le_bytes(moment),
-            // The pipe's other end went with the process.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Some(Cause::Killed)),
-            Err(error) => return Err(error),
-        }
+/// It ends when its pipe does, and not before: whoever asks all of `redis-lock` to end may end the program harder next.
+/// And a terminal may stop who writes to it from the background.
+fn ignore_signals() {
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGTTOU] {
+        // SAFETY: no handler is given.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
 }
 
-/// Ends all that has this in its environment; whether there was any.
-fn end_marked(mark: &[u8]) -> bool {
-    let (mut looks_in_vain, mut found_some) = (0, false);
-    let (mut refused, mut pause) = (Refused::default(), LOOK);
-    // One that was just being started is found at the second look.
-    while looks_in_vain < 2 {
-        let marked = marked(mark);
-        looks_in_vain = if marked.is_empty() { looks_in_vain + 1 } else { 0 };
-        found_some |= !marked.is_empty();
-        marked.into_iter().for_each(|process| refused.send(process, Signal::KILL));
-        std::thread::sleep(pause);
-        // What can't be ended at once may take its time.
-        pause = if looks_in_vain == 0 { (pause * 2).min(MAX_LOOK) } else { LOOK };
-    }
-    found_some
+/// What was started under the lock.
+struct Family {
+    mark: Vec<u8>,
+    parent: Option<Pid>,
+    strangers: Vec<Pid>,
+    refused: Refused,
+    had_some: bool,
 }
 
-/// All processes that have this in their environment. One that runs as another user does not show it.
-fn marked(mark: &[u8]) -> Vec<Pid> {
-    let has_mark = |process: &i32| {
-        let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|variable| variable == mark)
-    };
-    processes().filter(has_mark).filter_map(Pid::from_raw).collect()
+impl Family {
+    fn new(arguments: &Arguments) -> Family {
+        let strangers = arguments.strangers.iter().copied().filter_map(Pid::from_raw);
+        Family {
+            mark: format!("{MARK}={}", arguments.mark).into_bytes(),
+            parent: Pid::from_raw(arguments.parent),
+            strangers: strangers.chain([getpid()]).collect(),
+            refused: Refused::default(),
+            had_some: false,
+        }
+    }
+
+    /// Waits until the command must end, and asks it to before, if there is time; `None` if it has ended by itself.
+    fn watch(&mut self) -> io::Result<Option<Cause>> {
+        // Not the library's own: that reads ahead, and what it has read does not wake `poll`.
+        let mut pipe = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        // `poll` has a time limit too, but stands still with a machine that is suspended.
+        let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)?;
+        let mut deadlines = Deadlines::NONE;
+        loop {
+            set(&timer, deadlines.ask.min(deadlines.kill))?;
+            let mut ready = [PollFd::new(&pipe, PollFlags::IN), PollFd::new(&timer, PollFlags::IN)];
+            match poll(&mut ready, None) {
+                Err(rustix::io::Errno::INTR) => continue,
+                polled => polled?,
+            };
+            // What was said meanwhile comes first: this process may have stood still itself.
+            if ready[0].revents().is_empty() {
+                if deadlines.kill <= now() {
+                    return Ok(Some(Cause::Stands));
+                }
+                self.ask();
+                deadlines.ask = u64::MAX;
+                continue;
+            }
+            let mut bytes = [0; 16];
+            deadlines = match pipe.read_exact(&mut bytes).map(|()| Deadlines::from_bytes(bytes)) {
+                Ok(Deadlines::DISMISSED) => return Ok(None),
+                Ok(deadlines) => deadlines,
+                // The pipe's other end went with the process.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Some(Cause::Killed)),
+                Err(error) => return Err(error),
+            };
+        }
+    }
+
+    fn ask(&mut self) {
+        let all = self.all();
+        // One that is stopped must go on to end in order.
+        for signal in [Signal::TERM, Signal::CONT] {
+            self.send(&all, signal);
+        }
+    }
+
+    /// Kills all that there is until there is none.
+    fn kill(&mut self) {
+        let (mut looks_in_vain, mut pause) = (0, LOOK);
+        // One that was just being started is found at the second look.
+        while looks_in_vain < 2 {
+            let all = self.all();
+            looks_in_vain = if all.is_empty() { looks_in_vain + 1 } else { 0 };
+            self.send(&all, Signal::KILL);
+            std::thread::sleep(pause);
+            // What can't be ended at once may take its time.
+            pause = if looks_in_vain == 0 { (pause * 2).min(MAX_LOOK) } else { LOOK };
+        }
+    }
+
+    fn send(&mut self, processes: &[Pid], signal: Signal) {
+        self.had_some |= !processes.is_empty();
+        processes.iter().for_each(|process| self.refused.send(*process, signal));
+    }
+
+    /// What has the mark, and what descends from the program. A process of another user does not show its mark; one
+    /// that lost its parent after the program was killed is no descendant.
+    fn all(&self) -> Vec<Pid> {
+        let processes = processes();
+        let found = self.parent.map(|parent| descendants(parent, &self.strangers, &processes));
+        // Asked after the search: once the program has gone, its number may be another's.
+        let mut all = found.filter(|_| getppid() == self.parent).unwrap_or_default();
+        let marked = processes.into_iter().filter(|process| is_marked(*process, &self.mark));
+        for process in marked.filter_map(Pid::from_raw) {
+            if !all.contains(&process) {
+                all.push(process);
+            }
+        }
+        all
+    }
+}
+
+fn is_marked(process: i32, mark: &[u8]) -> bool {
+    let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|variable| variable == mark)
+}
+
+/// Has the timer wake at this moment.
+fn set(timer: &OwnedFd, moment: u64) -> io::Result<()> {
+    // Zero would turn it off; the farthest moments are out of its reach.
+    let moment = moment.clamp(1, i64::MAX as u64);
+    let it_value =
+        Timespec { tv_sec: (moment / 1_000_000_000) as i64, tv_nsec: (moment % 1_000_000_000) as i64 };
+    let once = Itimerspec { it_interval: Timespec::default(), it_value };
+    Ok(timerfd_settime(timer, TimerfdTimerFlags::ABSTIME, &once).map(drop)?)
 }

@@ -2,9 +2,13 @@
 
 mod demo;
 mod lost;
+#[cfg(target_os = "linux")]
+mod other_user;
 mod run;
 mod signals;
 mod support;
 mod terminal;
 mod usage;
 mod watch;
+#[cfg(target_os = "linux")]
+mod watchdog;

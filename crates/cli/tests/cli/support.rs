@@ -199,3 +199,48 @@ pub fn nothing_is_left(cluster: &Cluster) {
         cluster.nodes().iter().all(|node| owners(node, KEY).iter().all(|owner| owner == STRANGER))
     });
 }
+
+/// Two processes that do not listen to SIGTERM, one the child of the other; both tell their numbers.
+pub const STUBBORN: &str = r#"
+    trap '' TERM INT
+    sh -c 'trap "" TERM; echo inner $$ end; while :; do sleep 0.1; done' &
+    echo outer $$ end
+    while :; do sleep 0.1; done"#;
+
+/// The number that a process of the script told.
+#[track_caller]
+pub fn number(program: &mut Program, name: &str) -> String {
+    eventually(BOUND, || {
+        let out = program.out();
+        let (_, rest) = out.split_once(&format!("{name} "))?;
+        rest.split_once(" end").map(|(number, _)| number.to_owned())
+    })
+}
+
+/// `/proc/PROCESS/status`.
+#[cfg(target_os = "linux")]
+pub fn status(process: &str) -> String {
+    std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default()
+}
+
+/// A child of a process, by its name.
+#[cfg(target_os = "linux")]
+pub fn child_of(parent: u32, name: &str) -> Option<String> {
+    let processes = std::fs::read_dir("/proc").expect("there is /proc").flatten();
+    let mut numbers = processes.filter_map(|entry| entry.file_name().into_string().ok());
+    numbers.find(|process| {
+        let status = status(process);
+        status.contains(&format!("PPid:\t{parent}\n")) && status.starts_with(&format!("Name:\t{name}\n"))
+    })
+}
+
+/// The process that watches over another one.
+#[cfg(target_os = "linux")]
+pub fn watchdog_of(parent: u32) -> String {
+    // Before it is one it is a copy of its parent, but for the arguments.
+    let is_one = |process: &String| {
+        let arguments = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        arguments.split(|byte| *byte == 0).nth(1) == Some(b"watchdog")
+    };
+    eventually(BOUND, || child_of(parent, "exe").or_else(|| child_of(parent, "redis-lock")).filter(is_one))
+}
