@@ -32,6 +32,13 @@ pub enum Ending {
     NotRun(io::Error),
 }
 
+impl Ending {
+    /// Whether a signal has ended the command or, as shells tell it, what the command ran.
+    fn tells_of_a_signal(&self) -> bool {
+        matches!(self, Ending::Signalled(_) | Ending::Exited(129..=159))
+    }
+}
+
 /// Runs the command until it has ended, or is ended because the lock is lost.
 pub async fn supervise(lock: &Lock, arguments: &Arguments, signals: &mut Signals) -> Ending {
     // The command did not get what a terminal sent before it was there.
@@ -91,7 +98,7 @@ impl Running<'_> {
                 break ending;
             }
         };
-        let by_itself = !told_to_end && !matches!(ending, Ending::Signalled(_));
+        let by_itself = !told_to_end && !ending.tells_of_a_signal();
         if !by_itself && !self.gone_within(self.grace).await {
             say(
                 "the command was ended, and what it had started goes on: ending that too, before the lock is released",

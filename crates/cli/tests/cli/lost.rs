@@ -200,14 +200,19 @@ fn the_command_is_ended_also_when_nobody_reads_why() {
     assert_eq!(status.code(), Some(76));
 }
 
-/// Ended from outside, a script leaves its current step: that goes on under the lock.
+/// Ended from outside, a script leaves its current step: that goes on under the lock. Also if another script has
+/// started that one, and ends by itself then, with the status that tells of a signal.
 #[test]
 fn the_lock_is_kept_until_all_that_was_ended_is_gone() {
-    for (target, ended_by) in [("program", libc::SIGTERM), ("outer", libc::SIGKILL)] {
+    const WITHIN: &str = r#"sh -c "$0"; exit $?"#;
+    for (target, ended_by, within) in
+        [("program", libc::SIGTERM, false), ("outer", libc::SIGKILL, false), ("outer", libc::SIGKILL, true)]
+    {
         let cluster = Cluster::start(1);
         let script = r#"sh -c 'trap "echo last words $$ end; exit" USR1; echo inner $$ end; while :; do sleep 0.05; done' &
             echo outer $$ end; wait; exit 1"#;
-        let mut program = run(&cluster.urls(), ["--", "sh", "-c", script]);
+        let command = if within { [WITHIN, script] } else { [script, ""] };
+        let mut program = run(&cluster.urls(), ["--", "sh", "-c"].into_iter().chain(command));
         let [outer, inner] = ["outer", "inner"].map(|name| number(&mut program, name));
         let target: u32 = if target == "program" { program.id() } else { outer.parse().expect("a number") };
         kill(target, ended_by);
