@@ -175,16 +175,18 @@ fn a_wait_ends_also_against_a_frozen_server() {
         return;
     }
     let server = server();
+    let mut client = server.connect();
+    client.take("k", "a", "");
     let child = start(
         &server,
         &[
             "-e",
             "const lock = require('./redisLock'); const { runInTurn } = require('./waitForLock');
-             lock.client.once('ready', () => { console.log('ready'); setTimeout(() =>
-               runInTurn('k', 10000, 500, async () => console.log('granted')).finally(lock.end), 300); });",
+             lock.send('SET', 'ready', 1).then(() =>
+               runInTurn('k', 10000, 500, async () => console.log('granted')).finally(lock.end));",
         ],
     );
-    eventually(BOUND, || server.info_u64("clients", "connected_clients") > 1);
+    eventually(BOUND, || client.say("EXISTS ready") == Reply::Int(1));
     server.freeze();
     let said = end(child);
     assert!(said.contains("Not in time.") && !said.contains("granted"), "{said}");
