@@ -1,5 +1,5 @@
 //! What the end of a turn of the event loop has to do: noted where it comes up, often in the middle of
-//! the server's own work, where nothing may be written; done by `turn.rs`.
+//! the server's own work, where nothing may be written; done by `before_sleep.rs`.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -63,7 +63,7 @@ pub struct Deferred {
     pub undelivered: List<Rc<PendingGrant>>,
     /// Clients that were closed while holds were bound to them.
     pub closed: List<u64>,
-    /// Keys whose lines are to be judged anew.
+    /// Keys whose queues are to be served again.
     pub changes: List<Change>,
     /// How many grants are open: nobody knows yet whether their clients were told.
     open: Cell<usize>,

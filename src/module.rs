@@ -329,7 +329,7 @@ impl Module {
         }
     }
 
-    /// Has the lines of such locks judged anew when they are served next.
+    /// Has the queues of such locks checked again when they are served next.
     pub fn mark_changes(&self) {
         if self.deferred.changes.is_empty() {
             return;

@@ -17,18 +17,21 @@ fn spread(cluster: &Cluster) {
 
 async fn acquire_cancelled(quorum: &Quorum, cluster: &Cluster) {
     spread(cluster);
+    let mut cancelled = 0;
     for polls in 0..MAX_POLLS {
         let key = format!("key:{polls}");
-        if let Some(result) = cancelled_after(polls, quorum.acquire(&key, TTL).into_future()).await {
-            drop(result.expect("all nodes answer"));
-            assert!(polls > 3, "it was cancelled more than once before");
-            quorum.settled().await;
-            clean(cluster.nodes(), &key).await;
+        let result = cancelled_after(polls, quorum.acquire(&key, TTL).into_future()).await;
+        let ended = result.is_some();
+        cancelled += usize::from(!ended);
+        drop(result.map(|result| result.expect("all nodes answer")));
+        quorum.settled().await;
+        clean(cluster.nodes(), &key).await;
+        // On a busy machine all replies may come between two polls: such an early end proves nothing.
+        if ended && cancelled > 3 {
             return;
         }
-        clean(cluster.nodes(), &key).await;
     }
-    panic!("never came to an end");
+    panic!("never came to an end, or was cancelled {cancelled} times only");
 }
 
 #[tokio::test]
@@ -50,6 +53,7 @@ async fn a_failing_acquire_cancelled_at_any_point() {
     let options = Options { retry_jitter: Duration::ZERO, ..options };
     let quorum = connect(&cluster.urls(), options).await;
     spread(&cluster);
+    let mut cancelled = 0;
     for polls in 0..MAX_POLLS {
         let key = format!("key:{polls}");
         for node in &cluster.nodes()[2..] {
@@ -57,13 +61,16 @@ async fn a_failing_acquire_cancelled_at_any_point() {
         }
         let result = cancelled_after(polls, quorum.acquire(&key, TTL).into_future()).await;
         clean(cluster.nodes(), &key).await;
-        if let Some(result) = result {
-            assert!(matches!(result, Err(Error::Held(_))), "{result:?}");
-            assert!(polls > 6);
+        let Some(result) = result else {
+            cancelled += 1;
+            continue;
+        };
+        assert!(matches!(result, Err(Error::Held(_))), "{result:?}");
+        if cancelled > 6 {
             return;
         }
     }
-    panic!("never came to an end");
+    panic!("never came to an end, or was cancelled {cancelled} times only");
 }
 
 #[tokio::test]
@@ -71,6 +78,7 @@ async fn an_extend_cancelled_at_any_point_and_then_a_release() {
     let cluster = Cluster::start(3);
     let quorum = quorum(&cluster).await;
     spread(&cluster);
+    let mut cancelled = 0;
     for polls in 0..MAX_POLLS {
         let key = format!("key:{polls}");
         let lock = quorum.acquire(&key, TTL).await.unwrap();
@@ -81,12 +89,12 @@ async fn an_extend_cancelled_at_any_point_and_then_a_release() {
         cancelled_after(polls % 5, lock.release()).await;
         drop(lock);
         clean(cluster.nodes(), &key).await;
-        if ended {
-            assert!(polls > 2);
+        cancelled += usize::from(!ended);
+        if ended && cancelled > 2 {
             return;
         }
     }
-    panic!("never came to an end");
+    panic!("never came to an end, or was cancelled {cancelled} times only");
 }
 
 #[tokio::test]
