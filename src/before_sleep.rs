@@ -1,182 +1,111 @@
-//! Just before the event loop sleeps: what is due is done, in the order that the contract gives, and
-//! the timer is set for the rest.
+//! Just before the event loop sleeps: what is due is done, and the timer is set for the rest.
 
 use redis_lock_core::time::Micros;
-use redis_lock_core::{Error, QueueId};
+use redis_lock_engine::{Visit, Visited};
 
-use crate::blocked_client::{self, Outcome};
-use crate::budget::Budget;
+use crate::ffi::arguments::OwnedStr;
 use crate::ffi::context::Ctx;
 use crate::ffi::value::ValueRef;
 use crate::ffi::{datatype, replicate};
-use crate::handoff;
-use crate::lock_txn::LockTxn;
+use crate::lock_txn::{commit_all, LockTxn, Propagation, Purpose};
 use crate::module::Module;
-use crate::sessions;
+use crate::waiting;
 
-/// While the server pauses writes no event tells when it ends; so often it is asked, in
-/// microseconds.
+/// While the server pauses writes no event tells when it ends; it is asked at this interval, in microseconds.
 const PAUSE_POLL: Micros = 20_000;
 
-/// At the end of every turn of the event loop.
+/// Time budget per cycle, in microseconds; clients are blocked meanwhile.
+const BUDGET: Micros = 1_000;
+
+/// At the end of every cycle of the event loop.
 #[inline]
 pub fn before_sleep(module: &'static Module, ctx: &Ctx) {
     datatype::bury();
-    module.forget_departures();
-    let first = module.next_moment();
-    if first.is_some() || module.has_deferred() {
-        do_what_is_due(module, ctx, first);
+    let mut engine = module.engine();
+    engine.end_cycle();
+    let (first, has_work) = (engine.next_moment(), engine.has_work() || module.is_last_due.get());
+    drop(engine);
+    if first.is_some() || has_work {
+        let now = module.now();
+        let due = has_work || first.is_some_and(|moment| moment <= now);
+        if let Some(next) = if due { work(module, ctx, now) } else { first } {
+            module.wake_up().arm(next, if due { module.now() } else { now });
+        }
     }
-    if !module.deferred.resolved.is_empty() {
-        blocked_client::answer_all(module, ctx);
+    let has_resolved = module.engine().has_resolved();
+    if has_resolved {
+        waiting::answer_all(module, ctx);
     }
-    module.deferred.fall_asleep();
+    module.set_asleep(true);
 }
 
-/// A new turn of the event loop begins.
+/// A new cycle of the event loop begins.
 pub fn after_sleep(module: &'static Module) {
-    module.deferred.awake();
-    blocked_client::replies_sent(module);
+    module.set_asleep(false);
+    module.engine().on_replies_sent();
 }
 
-fn do_what_is_due(module: &'static Module, ctx: &Ctx, first: Option<Micros>) {
-    let now = module.now();
-    let due = module.has_deferred() || first.is_some_and(|moment| moment <= now);
-    let next = if due { work(module, ctx, now) } else { first };
-    if let Some(next) = next {
-        module.deferred.wake_up().arm(next, if due { module.now() } else { now });
+/// Does what is due. Returns when to look again.
+fn work(module: &'static Module, ctx: &Ctx, begin: Micros) -> Option<Micros> {
+    let end = begin + BUDGET;
+    loop {
+        let now = module.now();
+        let any = module.engine().time_out_next(now);
+        if !any {
+            break;
+        }
+        if now > end {
+            return Some(now);
+        }
     }
-}
-
-/// Does what is due; when to look again.
-fn work(module: &'static Module, ctx: &Ctx, now: Micros) -> Option<Micros> {
-    let budget = Budget::begin(now);
-    module.mark_changes();
-    let all_left = leave_late(module, budget);
     if ctx.writes_are_paused() {
-        return [module.next_limit(), Some(now + PAUSE_POLL)].into_iter().flatten().min();
+        let next_time_out = module.engine().next_time_out();
+        return next_time_out.into_iter().chain([begin + PAUSE_POLL]).min();
     }
-    if module.is_last_due() {
-        module.set_last_due(false);
-        if module.must_propagate() && module.tokens().used() {
-            replicate::last(ctx, module.tokens().last(), module.is_replica());
-        }
-    }
-    if module.is_passive() {
-        // What was not delivered is taken back if this server decides again.
-        return None;
-    }
-    let done = all_left
-        && revoke_undelivered(module, ctx, budget)
-        && sessions::end_closed(module, ctx, budget)
-        && reclaim(module, ctx, budget)
-        && serve_lines(module, ctx, budget)
-        && module.deferred.changes.is_empty();
-    if done {
-        module.next_moment()
-    } else {
-        // Clients have their turn, then this goes on at once.
-        Some(module.now())
-    }
-}
-
-/// Clients who have waited too long leave their lines; false where time has run out before that.
-fn leave_late(module: &'static Module, budget: Budget) -> bool {
+    replicate_last(module, ctx);
     loop {
         let now = module.now();
-        let first = module.lines().borrow().first_limit().filter(|(until, _)| *until <= now);
-        let Some((_, line)) = first else { return true };
-        if budget.exhausted(now) {
-            return false;
+        if now > end {
+            // Clients have their turn, then this goes on at once.
+            return Some(now);
         }
-        blocked_client::time_out(module, line, now);
+        let visit = module.engine().next_visit(now);
+        let Some(visit) = visit else { break };
+        let visited = make_visit(module, ctx, &visit, now);
+        module.engine().end_visit(visit, visited, now);
+    }
+    let engine = module.engine();
+    match engine.is_passive() {
+        true => engine.next_time_out(),
+        false if engine.has_work() => Some(module.now()),
+        false => engine.next_moment(),
     }
 }
 
-/// Grants of which nobody was told are taken back, and go to the next.
-fn revoke_undelivered(module: &'static Module, ctx: &Ctx, budget: Budget) -> bool {
-    while !module.deferred.undelivered.is_empty() {
-        let now = module.now();
-        if budget.exhausted(now) {
-            return false;
+fn replicate_last(module: &'static Module, ctx: &Ctx) {
+    if module.is_last_due.take() {
+        let engine = module.engine();
+        let (tokens, is_replica) = (engine.tokens(), engine.is_replica());
+        drop(engine);
+        if module.must_propagate.get() && tokens.used() {
+            replicate::last(ctx, tokens.last(), is_replica);
         }
-        let Some(pending) = module.deferred.undelivered.pop() else { break };
-        let mut places = vec![pending.place.clone()];
-        places.extend(module.deferred.moves());
-        for (db, name) in &places {
-            let revoke = |txn: &mut LockTxn| pending.revoke(txn);
-            handoff::change_outside_command(module, ctx, (*db, name), now, budget, revoke);
-        }
-    }
-    true
-}
-
-/// Holds past their deadline go, and their locks to who waits for them.
-fn reclaim(module: &'static Module, ctx: &Ctx, budget: Budget) -> bool {
-    loop {
-        let now = module.now();
-        let due = |(deadline, entry): (Micros, &ValueRef)| (deadline <= now).then_some(*entry);
-        let first = module.deadlines().borrow().first().and_then(due);
-        let Some(entry) = first else { return true };
-        if budget.exhausted(now) {
-            return false;
-        }
-        reclaim_one(module, ctx, entry, budget, now);
     }
 }
 
-fn reclaim_one(module: &'static Module, ctx: &Ctx, entry: ValueRef, budget: Budget, now: Micros) {
-    let (db, name) = entry.get().home();
-    let mut reclaimed = false;
-    handoff::change_outside_command(module, ctx, (db, &name), now, budget, |txn| reclaimed = txn.purge());
-    if reclaimed {
-        return;
+fn make_visit(module: &'static Module, ctx: &Ctx, visit: &Visit<ValueRef>, now: Micros) -> Visited {
+    let name = OwnedStr::new(visit.name.as_slice());
+    if !ctx.select_db(visit.db) {
+        return Visited::NoDatabase;
     }
-    // To open the key may have ended it, by an expiry that somebody gave it: then the value is
-    // gone, and its entry with it. If not, it must not be met again for ever.
-    let mut deadlines = module.deadlines().borrow_mut();
-    if deadlines.first().is_some_and(|(_, first)| *first == entry) {
-        deadlines.remove(0);
-    }
-}
-
-/// Serves the lines whose lock was changed by others than a LOCK command, or whose first has left.
-fn serve_lines(module: &'static Module, ctx: &Ctx, budget: Budget) -> bool {
-    module.retry_deferred(module.now());
-    while let Some(line) = module.next_unserved() {
-        let now = module.now();
-        if budget.exhausted(now) {
-            return false;
-        }
-        serve_one(module, ctx, line, budget, now);
-        if budget.exhausted(module.now()) {
-            return false;
-        }
-        if module.wants_serving(line) {
-            module.defer(line);
-        }
-    }
-    true
-}
-
-fn serve_one(module: &'static Module, ctx: &Ctx, line: QueueId, budget: Budget, now: Micros) {
-    let place = module.lines().borrow().place(line).map(|(db, name)| (db, name.clone()));
-    let Some((db, name)) = place else { return };
-    let purge = |txn: &mut LockTxn| {
-        txn.purge();
+    // Before the key is opened: the server looks it up for that.
+    let is_waited_for = module.engine().queues().find(visit.db, visit.name.as_slice()).is_some();
+    let takes_writes = is_waited_for && ctx.takes_writes(name.as_str());
+    let Ok(mut txn) = LockTxn::open(module, ctx, name.as_str(), Purpose::Grant) else {
+        return Visited::WrongType;
     };
-    if !handoff::change_outside_command(module, ctx, (db, &name), now, budget, purge) {
-        send_away(module, line, budget);
-    }
-}
-
-/// Another type lies at the key: nobody gets a lock there.
-fn send_away(module: &'static Module, line: QueueId, budget: Budget) {
-    let next = || module.lines().borrow_mut().leave_first(line);
-    while let Some(waiter) = next() {
-        waiter.client.resolve(Outcome::Failed(Error::WrongType), None);
-        if budget.exhausted(module.now()) {
-            return;
-        }
-    }
+    let at = module.conditions(now);
+    let visited = module.engine().visit(txn.as_mut(), visit, takes_writes, &at);
+    commit_all(module, ctx, &mut [txn], now, Propagation::Effects);
+    visited
 }

@@ -1,28 +1,29 @@
 //! What the server goes through: start, loading, changes of role, children; and how it tells the module.
 
+use std::ffi::CStr;
+
 use redis_lock_core::time::Micros;
 use redis_lock_core::Lock;
+use redis_lock_engine::Origin;
 
 use crate::commands::{
     acquire, check, effect_drop, effect_hold, effect_last, extend, info, macquire, mextend, mrelease, owner,
     probe, release, ttl,
 };
 use crate::configuration;
-use crate::deferred::Change;
 use crate::ffi::arguments::Str;
 use crate::ffi::context::Ctx;
 use crate::ffi::entry::{register, Register};
-use crate::ffi::host::{Host, LoadStep, Origin};
-use crate::ffi::info::Section;
+use crate::ffi::host::{Host, LoadStep};
 use crate::ffi::load::Load;
 use crate::ffi::value::Value;
 use crate::ffi::wakeup::WakeUp;
 use crate::keyspace;
-use crate::module::Module;
-use crate::{before_sleep, blocked_client, info as info_section, sessions};
+use crate::module::{wall_clock, Module};
+use crate::{before_sleep, info as info_section, waiting};
 
 impl Load for Module {
-    const NAME: &'static std::ffi::CStr = c"lock";
+    const NAME: &'static CStr = c"lock";
     /// 0.1.0
     const VERSION: i32 = 100;
     const COMMANDS: &'static [Register] = &[
@@ -44,18 +45,18 @@ impl Load for Module {
 
     /// The role, who listens, and the timer.
     fn start(ctx: &Ctx) -> Result<&'static Self, &'static str> {
-        let module: &'static Module = Box::leak(Box::new(Module::new(WakeUp::new().ok_or("timerfd")?)));
-        module.set_replica(ctx.is_replica());
-        module.set_must_propagate(may_be_listened_to(ctx));
-        module.set_other_modules(has_other_modules(ctx));
-        match module.deferred.wake_up().join_event_loop() {
+        let wake_up = WakeUp::new().ok_or("timerfd")?;
+        let module: &'static Module = Box::leak(Box::new(Module::new(wake_up, ctx.is_replica())));
+        module.must_propagate.set(may_be_listened_to(ctx));
+        module.has_other_modules.set(has_other_modules(ctx));
+        match module.wake_up().join_event_loop() {
             true => Ok(module),
             false => Err("timerfd"),
         }
     }
 
     fn stop(&self) {
-        self.deferred.wake_up().leave_event_loop();
+        self.wake_up().leave_event_loop();
     }
 
     fn register_settings(ctx: &Ctx) -> bool {
@@ -69,33 +70,29 @@ impl Load for Module {
 
 impl Host for Module {
     fn on_role(&'static self, is_master: bool) {
-        self.set_replica(!is_master);
-        self.set_must_propagate(true);
-        if is_master {
-            self.restart_as_master();
-        } else {
-            sessions::end_none(self);
-            self.deferred.closed.take();
-        }
+        self.must_propagate.set(true);
+        let now = Module::now(self);
+        self.tell(|engine| engine.on_role(is_master, wall_clock(), now));
     }
 
     /// What a data set's commands say is carried out, not decided. A master that was restarted may let
     /// replicas go on where they were: then changes must be replicated from the first one on.
     fn on_loading(&'static self, ctx: &Ctx, step: LoadStep) {
-        if step != LoadStep::Ended {
-            return self.set_loading(Some(step));
+        let is_loading = step != LoadStep::Ended;
+        self.loading.set(is_loading.then_some(step));
+        self.tell(|engine| engine.on_loading(is_loading));
+        if !is_loading {
+            self.on_config(ctx);
         }
-        self.set_loading(None);
-        self.note_change(Change::Database(None));
-        self.set_must_propagate(self.must_propagate() || may_be_listened_to(ctx));
     }
 
     fn on_flush(&'static self, db: Option<i32>) {
-        keyspace::on_flushed(self, db);
+        let now = Module::now(self);
+        self.tell(|engine| engine.on_flushed(db, now));
     }
 
     fn on_swap(&'static self, first: i32, second: i32) {
-        keyspace::on_swapped(self, first, second);
+        self.tell(|engine| engine.on_swapped(first, second));
     }
 
     /// A child writes a snapshot, for a file or for a replica: from now on somebody may listen. An
@@ -103,19 +100,19 @@ impl Host for Module {
     /// itself: that lands in the file that follows the rewritten one. Only then: it counts as a
     /// change, and a server that found one after each of its snapshots would save for ever.
     fn on_fork(&'static self, ctx: &Ctx) {
-        self.set_must_propagate(true);
+        self.must_propagate.set(true);
         if ctx.server_info(c"persistence", c"aof_rewrite_in_progress") != Some(0) {
-            self.set_last_due(true);
+            self.is_last_due.set(true);
         }
     }
 
     /// Save points may have been set.
     fn on_config(&'static self, ctx: &Ctx) {
-        self.set_must_propagate(self.must_propagate() || may_be_listened_to(ctx));
+        self.must_propagate.set(self.must_propagate.get() || may_be_listened_to(ctx));
     }
 
     fn on_modules(&'static self) {
-        self.set_other_modules(true);
+        self.has_other_modules.set(true);
     }
 
     fn before_sleep(&'static self, ctx: &Ctx) {
@@ -127,12 +124,11 @@ impl Host for Module {
     }
 
     fn on_client_closed(&'static self, ctx: &Ctx, client: u64) {
-        sessions::closed(self, client);
-        blocked_client::closed(self, ctx, client);
+        waiting::on_closed(self, ctx, client);
     }
 
     fn expects_arrival(&'static self) -> bool {
-        self.take_arrival()
+        self.expects_arrival.take()
     }
 
     fn on_added(&'static self, ctx: &Ctx, name: Str, from: Origin) {
@@ -143,8 +139,8 @@ impl Host for Module {
         keyspace::on_removed(self, value);
     }
 
-    fn info(&'static self, section: &Section) {
-        info_section::fields(self, section);
+    fn info(&'static self) -> Vec<(&'static CStr, u64)> {
+        info_section::fields(self)
     }
 
     fn now(&'static self) -> Micros {
@@ -152,15 +148,16 @@ impl Host for Module {
     }
 
     fn last_token(&'static self) -> Option<u64> {
-        self.tokens().used().then(|| self.tokens().last())
+        let tokens = self.engine().tokens();
+        tokens.used().then(|| tokens.last())
     }
 
     fn accept_token(&'static self, token: u64) {
-        Module::accept_token(self, token);
+        self.engine().accept_token(token);
     }
 
     fn on_read(&'static self, lock: &Lock, taken_over: &mut dyn FnMut() -> bool) -> Result<(), u64> {
-        keyspace::read(self, lock, taken_over)
+        keyspace::on_read(self, lock, taken_over)
     }
 }
 

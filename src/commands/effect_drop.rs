@@ -3,13 +3,12 @@
 use redis_lock_core::effect::parse_gone;
 use redis_lock_core::Error;
 
-use super::{argument, bytes, commit_effect};
+use super::{argument, bytes, follow};
 use crate::ffi::arguments::Args;
 use crate::ffi::context::Ctx;
 use crate::ffi::doc::{Access, Arg, Doc, Keys};
 use crate::ffi::entry::Command;
 use crate::ffi::reply::Reply;
-use crate::lock_txn::LockTxn;
 use crate::module::Module;
 
 /// See the module.
@@ -37,11 +36,7 @@ impl Command for DropHolds {
 
     fn run(module: &'static Module, ctx: &Ctx, args: Args) -> Result<Reply, Error> {
         let gone = parse_gone(bytes(args, 2))?;
-        let mut txn = LockTxn::open_to_follow(module, ctx, argument(args, 1)?, module.now())?;
-        for (cause, owner) in gone {
-            txn.remove(owner, cause.into());
-        }
-        commit_effect(txn);
-        Ok(Reply::Ok)
+        let now = module.now();
+        follow(module, ctx, argument(args, 1)?, now, |engine, open| engine.follow_drop(open, &gone, now))
     }
 }

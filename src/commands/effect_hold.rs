@@ -1,16 +1,14 @@
 //! `LOCK._HOLD key owner ttl-ms token [LIMIT n] [HELD ms] [META text] [EXPIRED owner | RELEASED owner]…`
 
 use redis_lock_core::effect::HoldEffect;
-use redis_lock_core::time::after_ms;
-use redis_lock_core::{Error, Hold as CoreHold};
+use redis_lock_core::Error;
 
-use super::{argument, bytes, commit_effect, from_client};
+use super::{argument, bytes, follow, from_client};
 use crate::ffi::arguments::Args;
 use crate::ffi::context::Ctx;
 use crate::ffi::doc::{Access, Arg, Doc, Keys};
 use crate::ffi::entry::Command;
 use crate::ffi::reply::Reply;
-use crate::lock_txn::LockTxn;
 use crate::module::Module;
 
 /// See the module.
@@ -46,20 +44,10 @@ impl Command for Hold {
         let now = module.now();
         let effect = HoldEffect::parse(bytes(args, 2))?;
         let name = argument(args, 1)?;
-        let bound = module.tokens().check_fence(module.token_clock(now), effect.token);
+        let bound = module.engine().check_token(effect.token, now);
         if bound.is_err() && from_client(ctx) && !ctx.is_elsewhere(name) {
             bound?;
         }
-        let mut txn = LockTxn::open_to_follow(module, ctx, name, now)?;
-        for (cause, owner) in &effect.gone {
-            txn.remove(owner, (*cause).into());
-        }
-        let mut hold = CoreHold::new(effect.owner, effect.limit, now, effect.ttl_ms, effect.token)
-            .with_meta(effect.meta);
-        hold.since = after_ms(now, -effect.held_ms);
-        txn.put(hold);
-        module.accept_token(effect.token);
-        commit_effect(txn);
-        Ok(Reply::Ok)
+        follow(module, ctx, name, now, |engine, open| engine.follow_hold(open, &effect, now))
     }
 }

@@ -32,10 +32,10 @@ impl Command for Last {
     fn run(module: &'static Module, ctx: &Ctx, args: Args) -> Result<Reply, Error> {
         let token = effect::token(argument(args, 1)?.bytes())?;
         if from_client(ctx) {
-            module.tokens().check_fence(module.token_clock(module.now()), token)?;
+            module.engine().check_token(token, module.now())?;
         }
-        module.accept_token(token);
-        if module.must_propagate() {
+        module.engine().accept_token(token);
+        if module.must_propagate.get() {
             ctx.replicate_verbatim();
         }
         Ok(Reply::Ok)

@@ -1,7 +1,8 @@
 //! `LOCK.INFO key`
 
 use redis_lock_core::time::{ms_since, ms_until, Micros};
-use redis_lock_core::{Error, Hold, QueueId};
+use redis_lock_core::{Error, Hold};
+use redis_lock_engine::QueueId;
 
 use super::argument;
 use crate::ffi::arguments::Args;
@@ -10,7 +11,7 @@ use crate::ffi::doc::{Access, Arg, Doc, Keys};
 use crate::ffi::entry::Command;
 use crate::ffi::key::Key;
 use crate::ffi::reply::Reply;
-use crate::module::Module;
+use crate::module::{Module, ServerEngine};
 
 /// See the module.
 pub struct Info;
@@ -37,8 +38,9 @@ impl Command for Info {
         let key = Key::read(ctx, name)?;
         let now = module.now();
         let holds: Vec<&Hold> = key.lock().map(|lock| lock.live(now).collect()).unwrap_or_default();
-        let line = if module.has_queues() { module.line(ctx.db(), name.bytes()) } else { None };
-        if holds.is_empty() && line.is_none() {
+        let engine = module.engine();
+        let queue = engine.queues().find(ctx.db(), name.bytes());
+        if holds.is_empty() && queue.is_none() {
             return Ok(Reply::Nil);
         }
         let fence = holds.iter().map(|hold| hold.token).max().unwrap_or(0);
@@ -48,21 +50,20 @@ impl Command for Info {
         ctx.reply_array(holds.len());
         holds.iter().for_each(|hold| holder(ctx, hold, now));
         ctx.reply_bytes(b"waiters");
-        waiters(module, ctx, line, now);
+        waiters(&engine, ctx, queue, now);
         Ok(Reply::Sent)
     }
 }
 
-fn waiters(module: &Module, ctx: &Ctx, line: Option<QueueId>, now: Micros) {
-    let lines = module.lines().borrow();
-    let waiters: Vec<_> = line.into_iter().flat_map(|line| lines.waiters(line)).collect();
+fn waiters(engine: &ServerEngine, ctx: &Ctx, queue: Option<QueueId>, now: Micros) {
+    let waiters: Vec<_> = queue.into_iter().flat_map(|queue| engine.queues().waiters(queue)).collect();
     ctx.reply_array(waiters.len());
     for waiter in waiters {
         ctx.reply_map(4);
         text(ctx, "owner", waiter.owner.as_slice());
         number(ctx, "limit", i64::from(waiter.limit.to_wire()));
         number(ctx, "waiting-ms", ms_since(waiter.since, now));
-        number(ctx, "client", waiter.client.client as i64);
+        number(ctx, "client", waiter.client_id as i64);
     }
 }
 

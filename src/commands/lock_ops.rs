@@ -2,20 +2,16 @@
 
 use std::ops::Range;
 
-use redis_lock_core::decision::{decide_acquire, decide_extend, key_status, Grant};
 use redis_lock_core::request::{check_owner, Acquire, Extend};
 use redis_lock_core::time::Micros;
 use redis_lock_core::Error;
 
-use super::decide_here;
-use crate::blocked_client;
-use crate::budget::Budget;
 use crate::ffi::arguments::{Args, Str};
 use crate::ffi::context::Ctx;
 use crate::ffi::reply::Reply;
-use crate::handoff;
-use crate::lock_txn::{commit_all, End, LockTxn, Propagation};
+use crate::lock_txn::{commit_all, LockTxn, Propagation, Purpose};
 use crate::module::Module;
+use crate::waiting;
 
 /// The keys that a command names.
 pub enum Keys<'c> {
@@ -31,20 +27,20 @@ fn with_txns<'c, R>(
     module: &'static Module,
     ctx: &'c Ctx,
     keys: Keys<'c>,
-    now: Micros,
+    purpose: Purpose,
     then: impl FnOnce(&mut [LockTxn<'c>]) -> Result<R, Error>,
 ) -> Result<R, Error> {
     match keys {
-        Keys::One(name) => then(&mut [LockTxn::open(module, ctx, name, now)?]),
+        Keys::One(name) => then(&mut [LockTxn::open(module, ctx, name, purpose)?]),
         Keys::Many(args, range) => {
             let names = args.from(range.start).take(range.len());
-            then(&mut LockTxn::open_all(module, ctx, names, now)?)
+            then(&mut LockTxn::open_all(module, ctx, names, purpose)?)
         }
     }
 }
 
-/// Grants all of these locks or none. `words` are the client's own for owner and ttl. Where one lock is
-/// asked for that others hold, the client may wait for it.
+/// Grants all of these locks or none. `words` are the client's own for owner and ttl. If one lock is asked for
+/// that others hold, the client may wait for it.
 #[inline]
 pub fn acquire<'c>(
     module: &'static Module,
@@ -52,46 +48,25 @@ pub fn acquire<'c>(
     now: Micros,
     keys: Keys<'c>,
     request: &Acquire,
-    words: (Str<'c>, Str<'c>),
+    (owner, ttl): (Str<'c>, Str<'c>),
 ) -> Result<Reply, Error> {
-    check_before_keys(module, ctx, now, request.fence)?;
-    with_txns(module, ctx, keys, now, |txns| {
-        prepare(module, txns, request.owner, now)?;
-        let statuses = txns
-            .iter()
-            .map(|txn| key_status(txn.lock(), is_waited_for(txn), request.owner, request.limit, now));
-        let clock = module.token_clock(now);
-        let token =
-            decide_acquire(statuses).and_then(|decided| decided.token(module.tokens(), clock, request.fence));
-        let Ok(Some(token)) = token else {
-            let place = txns.first().map(LockTxn::place);
-            // Also a refusal tells of what it found expired.
-            commit_all(txns, Propagation::Effect);
-            token?;
-            return match (request.block_ms, place) {
-                (Some(ms), Some(place)) if ctx.may_block() => {
-                    blocked_client::join(module, ctx, now, place, request, ms)
-                }
-                _ => {
-                    module.totals.refused.add(1);
-                    Ok(Reply::Nil)
-                }
-            };
-        };
-        let Acquire { owner, limit, ttl_ms, meta, .. } = *request;
-        let session = request.session.then(|| ctx.client_id());
-        let grant = Grant { owner, limit, now, ttl_ms, token, meta, session };
-        txns.iter_mut().for_each(|txn| txn.grant(&grant, Some(words)));
-        module.accept_token(token);
-        commit_all(txns, Propagation::Effect);
-        Ok(Reply::token(token))
+    module.engine().check(ctx.is_replicated(), request.fence, now)?;
+    with_txns(module, ctx, keys, Purpose::Grant, |txns| {
+        let client = if request.session { ctx.client_id() } else { 0 };
+        let token = module.engine().acquire(txns, request, client, &module.conditions(now));
+        // Also a refusal tells of what it found expired.
+        commit_all(module, ctx, txns, now, Propagation::Grant(owner, ttl));
+        match (token?, txns.first()) {
+            (Some(token), _) => Ok(Reply::token(token)),
+            (None, Some(txn)) if request.block_ms.is_some() && ctx.may_block() => {
+                waiting::join(module, ctx, now, txn.place(), request)
+            }
+            _ => {
+                module.engine().on_refused();
+                Ok(Reply::Nil)
+            }
+        }
     })
-}
-
-/// Whether somebody still waits for it.
-#[inline]
-fn is_waited_for(txn: &LockTxn) -> bool {
-    txn.line().is_some_and(|line| txn.module().lines().borrow().place(line).is_some())
 }
 
 /// Extends this owner's holds of all these locks or none.
@@ -103,19 +78,11 @@ pub fn extend<'c>(
     keys: Keys<'c>,
     request: &Extend,
 ) -> Result<Reply, Error> {
-    check_before_keys(module, ctx, now, request.fence)?;
-    with_txns(module, ctx, keys, now, |txns| {
-        prepare(module, txns, request.owner, now)?;
-        let tokens = txns.iter().map(|txn| txn.hold(request.owner).map(|hold| hold.token));
-        let extended = decide_extend(tokens, request.fence);
-        if let Some(token) = extended {
-            txns.iter_mut().for_each(|txn| txn.extend(request.owner, request.ttl_ms, token));
-            if let Some(token) = token {
-                module.accept_token(token);
-            }
-        }
-        commit_all(txns, Propagation::Effect);
-        Ok(match extended {
+    module.engine().check(ctx.is_replicated(), request.fence, now)?;
+    with_txns(module, ctx, keys, Purpose::Grant, |txns| {
+        let extended = module.engine().extend(txns, request, &module.conditions(now));
+        commit_all(module, ctx, txns, now, Propagation::Effects);
+        Ok(match extended? {
             None => Reply::Integer(0),
             Some(None) => Reply::Integer(1),
             Some(Some(token)) => Reply::token(token),
@@ -123,7 +90,7 @@ pub fn extend<'c>(
     })
 }
 
-/// Releases this owner's holds of these locks; how many it had.
+/// Releases this owner's holds of these locks. Replies how many it had.
 #[inline]
 pub fn release<'c>(
     module: &'static Module,
@@ -133,43 +100,11 @@ pub fn release<'c>(
     propagation: Propagation,
 ) -> Result<Reply, Error> {
     check_owner(owner)?;
-    decide_here(module, ctx)?;
-    with_txns(module, ctx, keys, module.now(), |txns| {
-        let mut released = 0;
-        for txn in txns.iter_mut() {
-            bring_up(txn, owner);
-            released += i64::from(txn.remove(owner, End::Released));
-            if let Some(line) = txn.line() {
-                blocked_client::send_away_owner(module, line, owner);
-                handoff::grant_waiters(txn, Budget::begin(txn.now()));
-            }
-        }
-        commit_all(txns, propagation);
+    let now = module.now();
+    module.engine().check(ctx.is_replicated(), None, now)?;
+    with_txns(module, ctx, keys, Purpose::Release, |txns| {
+        let released = module.engine().release(txns, owner, &module.conditions(now));
+        commit_all(module, ctx, txns, now, propagation);
         Ok(Reply::Integer(released))
     })
-}
-
-/// What is left to check before a key is looked at.
-#[inline]
-fn check_before_keys(module: &Module, ctx: &Ctx, now: Micros, fence: Option<u64>) -> Result<(), Error> {
-    decide_here(module, ctx)?;
-    match fence {
-        Some(fence) => module.tokens().check_fence(module.token_clock(now), fence),
-        None => Ok(()),
-    }
-}
-
-/// Checks what comes after the keys' types, and brings them up to the moment.
-#[inline]
-fn prepare(module: &Module, txns: &mut [LockTxn], owner: &[u8], now: Micros) -> Result<(), Error> {
-    module.check_cooldown(now)?;
-    txns.iter_mut().for_each(|txn| bring_up(txn, owner));
-    Ok(())
-}
-
-/// Brings a key up to the moment, for a command of this owner.
-#[inline]
-fn bring_up(txn: &mut LockTxn, owner: &[u8]) {
-    handoff::expire_and_serve(txn);
-    txn.purge_owner(owner);
 }

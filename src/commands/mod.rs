@@ -19,14 +19,16 @@ pub mod release;
 pub mod ttl;
 
 use redis_lock_core::request::{parse_numkeys, Terms};
-use redis_lock_core::{Bytes, Error};
+use redis_lock_core::time::Micros;
+use redis_lock_core::Error;
+use redis_lock_engine::OpenLock;
 
 use crate::configuration;
-use crate::deferred::Change;
 use crate::ffi::arguments::{Args, Str};
 use crate::ffi::context::Ctx;
-use crate::lock_txn::{commit_all, LockTxn, Propagation};
-use crate::module::Module;
+use crate::ffi::reply::Reply;
+use crate::lock_txn::{commit_all, LockTxn, Propagation, Purpose};
+use crate::module::{Module, ServerEngine};
 
 /// The argument at `index`; the arity has made sure that it is there.
 #[inline]
@@ -42,7 +44,7 @@ fn bytes<'a>(args: Args<'a>, start: usize) -> impl Iterator<Item = &'a [u8]> {
 
 /// What the server allows now.
 #[inline]
-fn terms(now: redis_lock_core::time::Micros) -> Terms {
+fn terms(now: Micros) -> Terms {
     Terms { max_ttl_ms: configuration::MAX_TTL.get(), now }
 }
 
@@ -53,25 +55,24 @@ fn keys_end(args: Args, needed: usize) -> Result<usize, Error> {
     Ok(2 + parse_numkeys(argument(args, 1)?.bytes(), available)?)
 }
 
-/// Only a master decides about locks; a replica that lets clients write would only fool them.
-#[inline]
-fn decide_here(module: &Module, ctx: &Ctx) -> Result<(), Error> {
-    if module.is_replica() && !ctx.is_replicated() {
-        return Err(Error::ReadOnly);
-    }
-    Ok(())
-}
-
 /// Whether an ordinary client sent this command, and not a master or the AOF.
 fn from_client(ctx: &Ctx) -> bool {
     !ctx.is_replicated()
 }
 
-/// Settles the key of an effect. Where an operator sent it to a master, its line is judged anew.
-fn commit_effect(txn: LockTxn) {
-    let module = txn.module();
+/// Carries out an effect on the lock of this key. If an operator sent it to a master, the queue of the key is
+/// served again.
+fn follow(
+    module: &'static Module,
+    ctx: &Ctx,
+    name: Str,
+    now: Micros,
+    effect: impl FnOnce(&mut ServerEngine, &mut OpenLock),
+) -> Result<Reply, Error> {
+    let mut txn = LockTxn::open(module, ctx, name, Purpose::Follow)?;
+    effect(&mut module.engine(), txn.as_mut());
     let (db, name) = txn.place();
-    let name = Bytes::from(name.bytes());
-    commit_all(&mut [txn], Propagation::Effect);
-    module.note_change(Change::Key(db, name));
+    commit_all(module, ctx, &mut [txn], now, Propagation::Effects);
+    module.tell(|engine| engine.on_followed(db, name.bytes()));
+    Ok(Reply::Ok)
 }

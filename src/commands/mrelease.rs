@@ -42,6 +42,6 @@ impl Command for Mrelease {
             return Err(Error::Syntax);
         }
         let owner = argument(args, end)?.bytes();
-        lock_ops::release(module, ctx, Keys::Many(args, 2..end), owner, Propagation::Effect)
+        lock_ops::release(module, ctx, Keys::Many(args, 2..end), owner, Propagation::Effects)
     }
 }

@@ -4,7 +4,7 @@ use std::os::raw::c_int;
 
 use redis_module::raw;
 
-use super::context::Ctx;
+use super::log;
 
 /// Calls a function of the API that [`missing`] has found at load, and that can't fail.
 macro_rules! call {
@@ -64,7 +64,8 @@ impl Status {
 
     #[cold]
     fn warn(self) {
-        Ctx::none().warn(&format!("internal error: {} failed; please report this", self.function));
+        let line = format!("internal error: {} failed; please report this", self.function);
+        log::warn(std::ptr::null_mut(), &line);
     }
 }
 
@@ -112,7 +113,6 @@ required! {
         RedisModule_KeyAtPosWithFlags,
         RedisModule_KeyType,
         RedisModule_LoadUnsigned,
-        RedisModule_Log,
         RedisModule_LogIOError,
         RedisModule_SaveStringBuffer,
         RedisModule_SaveUnsigned,

@@ -11,6 +11,7 @@
 //! Redis 7.0 unblocks such clients right after the end of the turn; its CLIENT UNBLOCK counts the command
 //! that waited as a failed one.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::os::raw::{c_int, c_void};
 use std::ptr::null_mut;
@@ -22,11 +23,15 @@ use redis_module::raw;
 use super::api::{call, pointer, status};
 use super::arguments::Str;
 use super::context::Ctx;
-use super::entry::guard;
+use super::guard::guard;
+use super::host::module;
 use super::reply::{reply, Reply};
 
 /// A client that the module keeps waiting.
 pub trait Blocked: 'static {
+    /// What it works on: what was installed (`host.rs`).
+    type Module: Any;
+
     /// Where the server's handle is kept.
     fn handle(&self) -> &Handle;
 
@@ -34,10 +39,10 @@ pub trait Blocked: 'static {
     ///
     /// # Errors
     /// What is wrong.
-    fn answer(&self) -> Result<Reply, Error>;
+    fn answer(&self, module: &'static Self::Module) -> Result<Reply, Error>;
 
     /// The server has let it go: it will not be told anything that it was not told.
-    fn on_disconnect(&self);
+    fn on_disconnect(&self, module: &'static Self::Module);
 }
 
 /// The server's handle of a blocked client; null before, and once the server has let it go.
@@ -118,7 +123,7 @@ unsafe extern "C" fn on_timeout<B: Blocked>(
     // SAFETY: the server's context, valid during the callback.
     let ctx = unsafe { Ctx::from_raw(ctx) };
     if let Some(client) = blocked::<B>(&ctx) {
-        guard((), || reply(&ctx, client.answer()));
+        guard((), || reply(&ctx, module().ok_or(Error::Internal).and_then(|module| client.answer(module))));
     }
     raw::REDISMODULE_OK as c_int
 }
@@ -131,7 +136,7 @@ unsafe extern "C" fn on_disconnect<B: Blocked>(
     // SAFETY: as in `on_timeout`.
     let ctx = unsafe { Ctx::from_raw(ctx) };
     if let Some(client) = blocked::<B>(&ctx) {
-        guard((), || client.on_disconnect());
+        guard((), || module().map_or((), |module| client.on_disconnect(module)));
     }
 }
 
@@ -148,5 +153,5 @@ unsafe extern "C" fn on_free<B: Blocked>(_: *mut raw::RedisModuleCtx, client: *m
     // SAFETY: the reference that `block` handed over, given back once.
     let client = unsafe { Rc::from_raw(client.cast::<B>()) };
     client.handle().0.set(null_mut());
-    guard((), || client.on_disconnect());
+    guard((), || module().map_or((), |module| client.on_disconnect(module)));
 }

@@ -1,18 +1,16 @@
 //! What a command or event handler may ask of the server.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::os::raw::{c_int, c_long};
 
 use redis_module::raw;
 
 use super::api::{call, pointer, status};
 use super::arguments::Str;
+use super::log::{self, printable};
 
 /// The server's context of one call.
 pub struct Ctx(*mut raw::RedisModuleCtx);
-
-/// The log level of what somebody should act on.
-pub(super) const WARNING: &CStr = c"warning";
 
 /// Classes of keyspace events.
 #[derive(Clone, Copy)]
@@ -98,9 +96,7 @@ impl Ctx {
 
     /// Writes a warning to the server's log.
     pub fn warn(&self, line: &str) {
-        let line = printable(line);
-        // SAFETY: the line is passed as an argument, never as the format.
-        unsafe { call!(RedisModule_Log, self.0, WARNING.as_ptr(), c"%s".as_ptr(), line.as_ptr()) }
+        log::warn(self.0, line);
     }
 
     /// A field of INFO that is a number; `None` where there is no such field.
@@ -198,10 +194,4 @@ impl Ctx {
 pub fn publishes_events() -> bool {
     // SAFETY: takes nothing.
     unsafe { call!(RedisModule_GetNotifyKeyspaceEvents,) != 0 }
-}
-
-/// A line that C can take: without NUL, cut there.
-pub(super) fn printable(line: &str) -> CString {
-    let end = line.find('\0').unwrap_or(line.len());
-    CString::new(&line[..end]).unwrap_or_default()
 }

@@ -7,16 +7,18 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;
 
+use redis_lock_core::payload;
 use redis_lock_core::time::{ms_since, ms_until};
-use redis_lock_core::{payload, NOWHERE};
+use redis_lock_engine::NOWHERE;
 use redis_module::raw;
 
 use super::api::{call, pointer};
 use super::arguments::Str;
-use super::context::{printable, Ctx, WARNING};
-use super::entry::guard;
+use super::context::Ctx;
 use super::events;
+use super::guard::guard;
 use super::host::{host, with_host};
+use super::log::{printable, WARNING};
 use super::main_thread::MainThread;
 use super::value::Value;
 
@@ -174,7 +176,7 @@ impl Loader {
             ));
             return None;
         }
-        Some(Value::new(lock))
+        Some(Value::of(lock))
     }
 }
 

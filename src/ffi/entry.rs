@@ -89,8 +89,3 @@ unsafe extern "C" fn enter<C: Command>(
     }
     raw::REDISMODULE_OK as c_int
 }
-
-/// Runs a callback of the server; a panic in it gives `otherwise`.
-pub(super) fn guard<R>(otherwise: R, callback: impl FnOnce() -> R) -> R {
-    catch_unwind(AssertUnwindSafe(callback)).unwrap_or(otherwise)
-}

@@ -6,12 +6,13 @@ use std::ffi::CStr;
 use std::os::raw::{c_char, c_int, c_void};
 use std::ptr::NonNull;
 
+use redis_lock_engine::Origin;
 use redis_module::raw;
 
 use super::api::{pointer, status, Status};
 use super::arguments::{OwnedStr, Str};
 use super::context::Ctx;
-use super::host::{with_host, LoadStep, Origin};
+use super::host::{with_host, LoadStep};
 use super::main_thread::MainThread;
 
 /// The database that a key is being moved from.

@@ -1,14 +1,15 @@
 //! What the server tells the module: the one place where the callbacks find it.
 
 use std::any::Any;
+use std::ffi::CStr;
 
 use redis_lock_core::time::Micros;
 use redis_lock_core::Lock;
+use redis_lock_engine::Origin;
 
 use super::arguments::Str;
 use super::context::Ctx;
-use super::entry::guard;
-use super::info::Section;
+use super::guard::guard;
 use super::main_thread::MainThread;
 use super::value::Value;
 
@@ -21,15 +22,6 @@ pub enum LoadStep {
     Aof,
     /// It is there, or could not be loaded.
     Ended,
-}
-
-/// Where a lock comes from that arrives at a key.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// RESTORE, or a data set: its tokens are new here.
-    Outside,
-    /// RENAME or MOVE: it just left another key.
-    OtherKey,
 }
 
 /// The module, as far as the server knows it.
@@ -61,7 +53,7 @@ pub trait Host {
     /// A value leaves its key.
     fn on_removed(&'static self, value: &Value);
     /// The fields of INFO.
-    fn info(&'static self, section: &Section);
+    fn info(&'static self) -> Vec<(&'static CStr, u64)>;
 
     /// The module's clock.
     fn now(&'static self) -> Micros;

@@ -1,6 +1,5 @@
 //! The section `lock` of INFO.
 
-use std::ffi::CStr;
 use std::os::raw::c_int;
 
 use redis_module::raw;
@@ -8,17 +7,6 @@ use redis_module::raw;
 use super::api::status;
 use super::context::Ctx;
 use super::host::with_host;
-
-/// Where fields go.
-pub struct Section(*mut raw::RedisModuleInfoCtx);
-
-impl Section {
-    /// Adds a field; the server puts the module's name before it.
-    pub fn field(&self, name: &CStr, value: u64) {
-        // SAFETY: the server's context of the running INFO; the name ends in NUL.
-        unsafe { status!(RedisModule_InfoAddFieldULongLong, self.0, name.as_ptr(), value) }.expected();
-    }
-}
 
 /// Lets INFO ask the module.
 pub fn register(ctx: &Ctx) -> bool {
@@ -29,6 +17,11 @@ pub fn register(ctx: &Ctx) -> bool {
 unsafe extern "C" fn on_info(info: *mut raw::RedisModuleInfoCtx, _for_crash_report: c_int) {
     // SAFETY: an empty name makes the section bear the module's own; it may not be asked for.
     if unsafe { status!(RedisModule_InfoAddSection, info, c"".as_ptr()) }.done() {
-        with_host(|host| host.info(&Section(info)));
+        with_host(|host| {
+            for (name, value) in host.info() {
+                // SAFETY: the server's context of the running INFO; the name ends in NUL.
+                unsafe { status!(RedisModule_InfoAddFieldULongLong, info, name.as_ptr(), value) }.expected();
+            }
+        });
     }
 }

@@ -25,6 +25,8 @@ const NO_EXPIRE: i64 = -1;
 pub struct Key<'c> {
     handle: *mut raw::RedisModuleKey,
     value: Option<&'c Value>,
+    /// Whether the value is not stored: the key is empty.
+    fresh: bool,
     name: Str<'c>,
 }
 
@@ -62,7 +64,7 @@ impl<'c> Key<'c> {
         unsafe {
             let opened = pointer!(RedisModule_OpenKey, ctx.as_ptr(), name.as_ptr(), mode);
             let handle = opened.map_or(null_mut(), NonNull::as_ptr);
-            let mut key = Key { handle, value: None, name };
+            let mut key = Key { handle, value: None, fresh: false, name };
             if opened.is_none() {
                 return Ok(key);
             }
@@ -105,62 +107,66 @@ impl<'c> Key<'c> {
         self.value.map(Value::lock)
     }
 
-    /// Its lock, to change.
+    /// Lends its lock to be changed; that of an empty key is empty, and is stored by [`Key::store`]. Until the loan
+    /// has ended, nothing else may be asked of the lock.
     #[inline]
-    pub fn lock_mut(&mut self) -> Option<&mut Lock> {
-        // SAFETY: this key is borrowed exclusively, no key is opened twice by one command
-        // (`LockTxn::open_all`), and what the server calls in between changes no lock that is open.
-        self.value.map(|value| unsafe { value.lock_mut() })
-    }
-
-    /// Its lock, to change; an empty key gets one, which the caller fills.
-    #[inline]
-    pub fn lock_or_create(&mut self) -> &mut Lock {
+    pub fn lend(&mut self) -> &'c mut Lock {
         let value = match self.value {
             Some(value) => value,
-            None => self.create(),
+            None => {
+                let value = Box::leak(Value::new());
+                value.move_to(self.db(), self.name.bytes());
+                self.fresh = true;
+                self.value.insert(value)
+            }
         };
-        // SAFETY: as in `lock_mut`.
+        // SAFETY: the value lives while the key has it; no key is opened twice by one command
+        // (`LockTxn::open_all`), and what the server calls in between changes no lock that is open.
         unsafe { value.lock_mut() }
     }
 
+    /// Stores a lock that was lent by an empty key and is not empty any longer.
     #[inline]
-    fn create(&mut self) -> &'c Value {
-        let value = Box::into_raw(Value::new(Lock::default()));
+    pub fn store(&mut self) {
+        let Some(value) = self.value.filter(|value| self.fresh && !value.lock().is_empty()) else { return };
+        self.fresh = false;
+        let value: *const Value = value;
         // SAFETY: the key is open for writing and the server owns the value from here on; it
         // gives it back to `free` and to nothing else.
-        let value = unsafe {
-            status!(RedisModule_ModuleTypeSetValue, self.handle, datatype::redis_type(), value.cast())
-                .expected();
-            &*value
-        };
-        value.move_to(self.db(), self.name.bytes());
-        self.value = Some(value);
-        value
+        unsafe {
+            status!(
+                RedisModule_ModuleTypeSetValue,
+                self.handle,
+                datatype::redis_type(),
+                value.cast_mut().cast()
+            )
+            .expected();
+        }
     }
 
-    /// Removes the key.
+    /// Removes the key. Returns whether it was there.
     #[inline]
-    pub fn delete(&mut self) {
+    pub fn delete(&mut self) -> bool {
+        if self.fresh {
+            return false;
+        }
         self.value = None;
         // SAFETY: the key is open for writing.
         unsafe { status!(RedisModule_DeleteKey, self.handle) }.expected();
+        true
     }
 
-    /// Removes the expiry that somebody gave the key; true where there was one.
+    /// Returns whether somebody gave the key an expiry.
     #[inline]
-    pub fn persist(&mut self) -> bool {
-        if self.value.is_none() {
-            return false;
-        }
-        // SAFETY: the key is open for writing and not empty.
-        unsafe {
-            if call!(RedisModule_GetExpire, self.handle) == NO_EXPIRE {
-                return false;
-            }
-            status!(RedisModule_SetExpire, self.handle, NO_EXPIRE).expected();
-        }
-        true
+    pub fn expires(&self) -> bool {
+        // SAFETY: the key is open.
+        self.value.is_some() && unsafe { call!(RedisModule_GetExpire, self.handle) } != NO_EXPIRE
+    }
+
+    /// Removes the expiry that somebody gave the key.
+    pub fn persist(&mut self) {
+        // SAFETY: the key is open for writing and, since it expires, not empty.
+        unsafe { status!(RedisModule_SetExpire, self.handle, NO_EXPIRE) }.expected();
     }
 }
 
@@ -168,7 +174,10 @@ impl Key<'_> {
     /// Closes it before its time: what others do from here on may remove it.
     #[inline]
     pub fn close(&mut self) {
-        self.value = None;
+        if let Some(value) = self.value.take().filter(|_| self.fresh) {
+            // SAFETY: leaked by `lend`, and neither stored nor lent any longer.
+            drop(unsafe { Box::from_raw(std::ptr::from_ref(value).cast_mut()) });
+        }
         let handle = std::mem::replace(&mut self.handle, null_mut());
         if !handle.is_null() {
             // SAFETY: opened once, closed once.

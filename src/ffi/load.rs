@@ -8,6 +8,7 @@ use redis_module::raw;
 
 use super::api::{self, call};
 use super::context::Ctx;
+use super::guard::guard;
 use super::host::{install, Host};
 use super::{command_info, config, datatype, entry, events, info};
 
@@ -68,13 +69,10 @@ pub unsafe fn on_load<M: Load>(ctx: *mut raw::RedisModuleCtx, argc: c_int) -> c_
     if ready != raw::REDISMODULE_OK as c_int {
         return raw::REDISMODULE_ERR as c_int;
     }
-    if api::missing() == Some("RedisModule_Log") {
-        return raw::REDISMODULE_ERR as c_int;
-    }
     // SAFETY: the context of this call.
     let ctx = unsafe { Ctx::from_raw(ctx) };
     std::panic::set_hook(Box::new(|panic| Ctx::none().warn(&format!("internal error: {panic}"))));
-    match entry::guard(Err("panic"), || load::<M>(&ctx, argc)) {
+    match guard(Err("panic"), || load::<M>(&ctx, argc)) {
         Ok(()) => raw::REDISMODULE_OK as c_int,
         Err(what) => {
             ctx.warn(&format!("not loaded, failed at: {what}"));

@@ -2,17 +2,14 @@
 
 use std::os::raw::c_char;
 
-use redis_lock_core::effect::Cause;
 use redis_lock_core::time::{ms_since, ms_until, Micros};
-use redis_lock_core::{Bytes, Hold};
+use redis_lock_core::Hold;
+use redis_lock_engine::Gone;
 use redis_module::raw;
 
 use super::api::status;
 use super::arguments::{OwnedStr, Str};
 use super::context::Ctx;
-
-/// Why a hold went, and whose it was.
-pub type Gone = (Cause, Bytes);
 
 /// An exclusive hold without META, just granted: the client's own strings are handed on, only
 /// the token is a new one.

@@ -4,7 +4,8 @@ use std::cell::{Cell, UnsafeCell};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use redis_lock_core::{Bytes, Entry, Lock, NOWHERE};
+use redis_lock_core::{Bytes, Lock};
+use redis_lock_engine::{Entry, Slot, NOWHERE};
 
 /// The value of a key. Its name and database are kept so that its deadline can find it.
 pub struct Value {
@@ -17,9 +18,15 @@ pub struct Value {
 }
 
 impl Value {
-    /// A value that is in no key yet.
+    /// An empty lock that is in no key yet.
     #[inline]
-    pub fn new(lock: Lock) -> Box<Self> {
+    pub fn new() -> Box<Self> {
+        Value::of(Lock::default())
+    }
+
+    /// This lock, in no key yet.
+    #[inline]
+    pub fn of(lock: Lock) -> Box<Self> {
         Box::new(Value {
             lock: UnsafeCell::new(lock),
             name: UnsafeCell::new(Bytes::EMPTY),
@@ -46,26 +53,10 @@ impl Value {
         unsafe { &mut *self.lock.get() }
     }
 
-    /// This owner's hold ends with no connection any more.
-    pub fn make_plain(&self, owner: &[u8]) {
-        // SAFETY: called from event handlers of the server, while no key is open.
-        unsafe { self.lock_mut() }.change(owner, |hold| hold.bind(None));
-    }
-
     /// Where it lives: database and key name.
     pub fn home(&self) -> (i32, Bytes) {
         // SAFETY: written only by `move_to`, on the same thread; a copy is returned.
         (self.db.get(), unsafe { (*self.name.get()).clone() })
-    }
-
-    /// Its database.
-    pub fn db(&self) -> i32 {
-        self.db.get()
-    }
-
-    /// Its database got another number.
-    pub fn renumber(&self, db: i32) {
-        self.db.set(db);
     }
 
     /// It lives elsewhere now.
@@ -91,7 +82,7 @@ impl Value {
 
 /// A value among the deadlines. It stays allocated as long as it is there: `free` does not free a
 /// value that has a place (`datatype.rs`).
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ValueRef(NonNull<Value>);
 
 impl ValueRef {
@@ -101,11 +92,10 @@ impl ValueRef {
         ValueRef(NonNull::from(value))
     }
 
-    /// The value.
     #[inline]
-    pub fn get(&self) -> &Value {
-        // SAFETY: a value with a place is not freed; one without a place is in no index, neither of
-        // deadlines nor of sessions, so that nobody has such a reference to it.
+    fn get(&self) -> &Value {
+        // SAFETY: a value with a place is not freed; of one without a place the engine keeps no reference that it
+        // looks through: a departure is only compared.
         unsafe { self.0.as_ref() }
     }
 }
@@ -114,5 +104,29 @@ impl Entry for ValueRef {
     #[inline]
     fn set_place(&self, place: u32) {
         self.get().place.store(place, Ordering::Release);
+    }
+}
+
+impl Slot for ValueRef {
+    #[inline]
+    fn place(&self) -> u32 {
+        self.get().place()
+    }
+
+    fn home(&self) -> (i32, Bytes) {
+        self.get().home()
+    }
+
+    fn db(&self) -> i32 {
+        self.get().db.get()
+    }
+
+    fn set_db(&self, db: i32) {
+        self.get().db.set(db);
+    }
+
+    fn with_lock<R>(&self, with: impl FnOnce(&mut Lock) -> R) -> R {
+        // SAFETY: on the main thread, from an event of the server or when a key was closed: no lock is lent then.
+        with(unsafe { self.get().lock_mut() })
     }
 }

@@ -9,17 +9,13 @@
 //! - [`Lock`]: the holds of one key, and the rule.
 //! - [`Hold`]: one owner's hold: limit, deadline, fencing token.
 //! - [`decision`]: what a request for one or several locks comes to, all or nothing.
-//! - [`WaitQueues`]: who waits for which lock, who is next; and whether waiting would close a circle.
 //! - [`Tokens`]: where fencing tokens come from.
-//! - [`Deadlines`]: which hold ends next, among millions.
 //! - [`request`], [`effect`]: arguments of commands and of replicated effects, parsed and checked.
 //! - [`payload`]: how a lock travels in RDB, DUMP and MIGRATE.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod bytes;
-mod deadlines;
-mod deadlock;
 pub mod decision;
 pub mod effect;
 mod error;
@@ -32,19 +28,13 @@ pub mod payload;
 pub mod request;
 pub mod time;
 mod token;
-mod wait_queue;
-mod wait_queues;
 
 pub use bytes::Bytes;
-pub use deadlines::{Deadlines, Entry, NOWHERE};
-pub use deadlock::Holds;
 pub use error::Error;
 pub use hold::{Hold, Renewal};
 pub use limit::Limit;
 pub use lock::Lock;
 pub use token::{Tokens, TOKEN_END};
-pub use wait_queue::Waiter;
-pub use wait_queues::{QueueId, Ticket, WaitQueues};
 
 /// Longest owner, in bytes.
 pub const MAX_OWNER: usize = 512;

@@ -138,6 +138,15 @@ impl Lock {
         }
     }
 
+    /// No hold ends with a connection any longer.
+    pub fn end_sessions(&mut self) {
+        let bound = |hold: &&Hold| !hold.sessions().is_empty();
+        let owners: Vec<Vec<u8>> = self.holds().filter(bound).map(|hold| hold.owner().to_vec()).collect();
+        for owner in owners {
+            self.change(&owner, |hold| hold.bind(None));
+        }
+    }
+
     /// The earliest deadline: when this lock wants to be looked at next.
     #[inline]
     pub fn earliest(&self) -> Option<Micros> {

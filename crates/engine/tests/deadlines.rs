@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use redis_lock_core::{Deadlines, Entry, NOWHERE};
+use redis_lock_engine::{Deadlines, Entry, NOWHERE};
 
 #[derive(Clone, Debug)]
 struct Item(Rc<Cell<u32>>, i64);

@@ -1,12 +1,12 @@
-//! One key's line: who waits for it, in order of arrival.
+//! One key's queue: who waits for it, in order of arrival.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::decision::Grant;
-use crate::time::Micros;
-use crate::{Bytes, Limit, Lock};
+use redis_lock_core::decision::Grant;
+use redis_lock_core::time::Micros;
+use redis_lock_core::{Bytes, Limit, Lock};
 
-/// Rises with every request that joins any line: a smaller one is ahead.
+/// Rises with every request that joins any queue: a smaller one is ahead.
 pub(crate) type Seq = u64;
 
 /// A request that waits. `T` is what its caller wants back with it.
@@ -30,6 +30,8 @@ pub struct Waiter<T> {
     pub until: Option<Micros>,
     /// The caller's own.
     pub client: T,
+    /// The number of its client.
+    pub client_id: u64,
 }
 
 impl<T> Waiter<T> {
@@ -47,20 +49,20 @@ impl<T> Waiter<T> {
     }
 }
 
-/// The line of one key.
+/// The queue of one key.
 #[derive(Clone, Debug)]
 pub(crate) struct WaitQueue<T> {
     pub db: i32,
     pub name: Bytes,
-    queue: BTreeMap<Seq, Waiter<T>>,
-    limits: BTreeSet<(Micros, Seq)>,
-    /// The requests with limit 1, and those whose owner waits in another line too; of each owner's
-    /// requests in this line only the first, with which the others are answered. For the circle search.
+    waiters: BTreeMap<Seq, Waiter<T>>,
+    time_outs: BTreeSet<(Micros, Seq)>,
+    /// The requests with limit 1, and those whose owner waits in another queue too; of each owner's
+    /// requests in this queue only the first, with which the others are answered. For the cycle search.
     pub exclusive: BTreeSet<Seq>,
     pub crossing: BTreeSet<Seq>,
-    /// Whether the lock may be another one than the line was last judged against.
+    /// Whether the lock may be another one than the queue was last judged against.
     pub dirty: bool,
-    /// Who waits here and held the lock when the line was judged dirty: these are answered first.
+    /// Who waits here and held the lock when the queue was judged dirty: these are answered first.
     holders: VecDeque<Bytes>,
 }
 
@@ -69,8 +71,8 @@ impl<T> WaitQueue<T> {
         WaitQueue {
             db,
             name: name.into(),
-            queue: BTreeMap::new(),
-            limits: BTreeSet::new(),
+            waiters: BTreeMap::new(),
+            time_outs: BTreeSet::new(),
             exclusive: BTreeSet::new(),
             crossing: BTreeSet::new(),
             dirty: false,
@@ -79,57 +81,57 @@ impl<T> WaitQueue<T> {
     }
 
     /// Where another lock has come to the key, those who wait for it may hold it: they are answered at once,
-    /// wherever they stand. The next of them; the line is gone through once for all.
-    pub fn next_holder(&mut self, lock: Option<&Lock>, now: Micros) -> Option<Bytes> {
-        let holds = |owner: &Bytes| lock?.get(owner.as_slice()).filter(|hold| hold.is_live(now));
+    /// wherever they stand. The next of them; the queue is gone through once for all.
+    pub fn next_holder(&mut self, lock: &Lock, now: Micros) -> Option<Bytes> {
+        let holds = |owner: &Bytes| lock.get(owner.as_slice()).filter(|hold| hold.is_live(now));
         if std::mem::take(&mut self.dirty) {
-            let owners = self.queue.values().map(|waiter| &waiter.owner);
+            let owners = self.waiters.values().map(|waiter| &waiter.owner);
             self.holders = owners.filter(|owner| holds(owner).is_some()).cloned().collect();
         }
         std::iter::from_fn(|| self.holders.pop_front()).find(|owner| holds(owner).is_some())
     }
 
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.waiters.is_empty()
     }
 
     pub fn first(&self) -> Option<(Seq, &Waiter<T>)> {
-        self.queue.first_key_value().map(|(&seq, waiter)| (seq, waiter))
+        self.waiters.first_key_value().map(|(&seq, waiter)| (seq, waiter))
     }
 
     pub fn get(&self, seq: Seq) -> Option<&Waiter<T>> {
-        self.queue.get(&seq)
+        self.waiters.get(&seq)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Seq, &Waiter<T>)> {
-        self.queue.iter().map(|(&seq, waiter)| (seq, waiter))
+        self.waiters.iter().map(|(&seq, waiter)| (seq, waiter))
     }
 
     /// The earliest moment at which somebody stops waiting, and who.
-    pub fn first_limit(&self) -> Option<(Micros, Seq)> {
-        self.limits.first().copied()
+    pub fn first_time_out(&self) -> Option<(Micros, Seq)> {
+        self.time_outs.first().copied()
     }
 
     pub fn push(&mut self, seq: Seq, waiter: Waiter<T>) {
         if let Some(until) = waiter.until {
-            self.limits.insert((until, seq));
+            self.time_outs.insert((until, seq));
         }
-        self.queue.insert(seq, waiter);
+        self.waiters.insert(seq, waiter);
     }
 
     pub fn remove(&mut self, seq: Seq) -> Option<Waiter<T>> {
-        let waiter = self.queue.remove(&seq)?;
+        let waiter = self.waiters.remove(&seq)?;
         if let Some(until) = waiter.until {
-            self.limits.remove(&(until, seq));
+            self.time_outs.remove(&(until, seq));
         }
         self.exclusive.remove(&seq);
         self.crossing.remove(&seq);
         Some(waiter)
     }
 
-    /// This request is the first of its owner here, who waits in another line too or not.
+    /// This request is the first of its owner here, who waits in another queue too or not.
     pub fn lead(&mut self, seq: Seq, crossing: bool) {
-        if self.queue.get(&seq).is_some_and(|waiter| waiter.limit == Limit::EXCLUSIVE) {
+        if self.waiters.get(&seq).is_some_and(|waiter| waiter.limit == Limit::EXCLUSIVE) {
             self.exclusive.insert(seq);
         }
         if crossing {

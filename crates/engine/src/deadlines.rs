@@ -5,7 +5,7 @@
 //! finding minimum spanning trees", 1975): half as deep as a binary one, and the four stand
 //! side by side in memory.
 
-use crate::time::Micros;
+use redis_lock_core::time::Micros;
 
 /// The place of an entry that is in no heap.
 pub const NOWHERE: u32 = u32::MAX;

@@ -1,4 +1,4 @@
-//! Lines as plain lists, and circles by looking at every edge.
+//! Queues as plain lists, and cycles by looking at every edge.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,13 @@ pub struct Request {
 pub enum Answer {
     Granted,
     Waits,
-    /// In how many locks: what each circle comes to.
-    Circle(BTreeSet<usize>),
+    /// In how many locks: what each cycle comes to.
+    Cycle(BTreeSet<usize>),
 }
 
 pub struct Naive {
     pub holders: Vec<Vec<(u8, u8)>>,
-    pub lines: Vec<Vec<Request>>,
+    pub queues: Vec<Vec<Request>>,
     pub now: i64,
     pub granted: Vec<Vec<u64>>,
     pub left: Vec<u64>,
@@ -33,7 +33,7 @@ impl Naive {
     pub fn new(keys: usize) -> Self {
         Naive {
             holders: vec![Vec::new(); keys],
-            lines: vec![Vec::new(); keys],
+            queues: vec![Vec::new(); keys],
             now: 0,
             granted: vec![Vec::new(); keys],
             left: Vec::new(),
@@ -54,37 +54,37 @@ impl Naive {
         if self.holds(key, request.owner) {
             return Answer::Granted;
         }
-        if self.lines[key].is_empty() && self.admits(key, request.limit) {
+        if self.queues[key].is_empty() && self.admits(key, request.limit) {
             self.holders[key].push((request.owner, request.limit));
             return Answer::Granted;
         }
         let owner = request.owner;
-        let retried = self.lines[key].iter().any(|other| other.owner == owner);
-        self.lines[key].push(request);
-        let circles = if retried { BTreeSet::new() } else { self.circles(owner, key) };
-        if circles.is_empty() {
+        let retried = self.queues[key].iter().any(|other| other.owner == owner);
+        self.queues[key].push(request);
+        let cycles = if retried { BTreeSet::new() } else { self.cycles(owner, key) };
+        if cycles.is_empty() {
             return Answer::Waits;
         }
-        self.lines[key].pop();
-        Answer::Circle(circles)
+        self.queues[key].pop();
+        Answer::Cycle(cycles)
     }
 
     /// For whom an owner waits, and at which key. Of anyone's requests for one key the first counts.
     fn edges(&self, owner: u8) -> Vec<(u8, usize)> {
         let mut edges = Vec::new();
-        for (key, line) in self.lines.iter().enumerate() {
-            let Some(at) = line.iter().position(|request| request.owner == owner) else { continue };
-            let is_first = |i: &usize| line[..*i].iter().all(|other| other.owner != line[*i].owner);
-            let ahead = (0..at).filter(is_first).map(|i| (line[i].owner, line[i].limit));
+        for (key, queue) in self.queues.iter().enumerate() {
+            let Some(at) = queue.iter().position(|request| request.owner == owner) else { continue };
+            let is_first = |i: &usize| queue[..*i].iter().all(|other| other.owner != queue[*i].owner);
+            let ahead = (0..at).filter(is_first).map(|i| (queue[i].owner, queue[i].limit));
             let others = self.holders[key].iter().copied().chain(ahead);
-            let counts = |other: &(u8, u8)| other.0 != owner && (line[at].limit == 1 || other.1 == 1);
+            let counts = |other: &(u8, u8)| other.0 != owner && (queue[at].limit == 1 || other.1 == 1);
             edges.extend(others.filter(counts).map(|(other, _)| (other, key)));
         }
         edges
     }
 
-    /// The circles that begin with `asker` waiting for `key`: of how many keys they are.
-    fn circles(&self, asker: u8, key: usize) -> BTreeSet<usize> {
+    /// The cycles that begin with `asker` waiting for `key`: of how many keys they are.
+    fn cycles(&self, asker: u8, key: usize) -> BTreeSet<usize> {
         let first = self.edges(asker).into_iter().filter(|(_, at)| *at == key);
         let mut ways: Vec<Vec<(u8, usize)>> = first.map(|edge| vec![edge]).collect();
         let mut counts = BTreeSet::new();
@@ -106,33 +106,33 @@ impl Naive {
 
     pub fn release(&mut self, key: usize, owner: u8) {
         self.holders[key].retain(|(holder, _)| *holder != owner);
-        let left = self.lines[key].iter().filter(|request| request.owner == owner);
+        let left = self.queues[key].iter().filter(|request| request.owner == owner);
         self.left.extend(left.map(|request| request.number));
-        self.lines[key].retain(|request| request.owner != owner);
+        self.queues[key].retain(|request| request.owner != owner);
         self.serve_one(key);
     }
 
     pub fn leave(&mut self, number: u64) -> bool {
-        let before = self.lines.iter().map(Vec::len).sum::<usize>();
-        self.lines.iter_mut().for_each(|line| line.retain(|request| request.number != number));
-        self.lines.iter().map(Vec::len).sum::<usize>() < before
+        let before = self.queues.iter().map(Vec::len).sum::<usize>();
+        self.queues.iter_mut().for_each(|queue| queue.retain(|request| request.number != number));
+        self.queues.iter().map(Vec::len).sum::<usize>() < before
     }
 
     pub fn wait(&mut self, time: i64) {
         self.now += time;
         let now = self.now;
-        for line in &mut self.lines {
+        for queue in &mut self.queues {
             let late = |request: &Request| request.until.is_some_and(|until| until <= now);
-            self.left.extend(line.iter().filter(|request| late(request)).map(|request| request.number));
-            line.retain(|request| !late(request));
+            self.left.extend(queue.iter().filter(|request| late(request)).map(|request| request.number));
+            queue.retain(|request| !late(request));
         }
     }
 
     /// Who holds a lock that has come to the key it waits for, is answered wherever it stands.
     pub fn answer_holders(&mut self) {
-        for key in 0..self.lines.len() {
-            while let Some(at) = self.lines[key].iter().position(|request| self.holds(key, request.owner)) {
-                let owner = self.lines[key][at].owner;
+        for key in 0..self.queues.len() {
+            while let Some(at) = self.queues[key].iter().position(|request| self.holds(key, request.owner)) {
+                let owner = self.queues[key][at].owner;
                 self.grant(key, owner);
             }
             self.serve_one(key);
@@ -140,11 +140,11 @@ impl Naive {
     }
 
     pub fn serve(&mut self) {
-        (0..self.lines.len()).for_each(|key| self.serve_one(key));
+        (0..self.queues.len()).for_each(|key| self.serve_one(key));
     }
 
     fn serve_one(&mut self, key: usize) {
-        while let Some(first) = self.lines[key].first() {
+        while let Some(first) = self.queues[key].first() {
             let (owner, limit) = (first.owner, first.limit);
             if !self.admits(key, limit) {
                 break;
@@ -155,8 +155,8 @@ impl Naive {
     }
 
     fn grant(&mut self, key: usize, owner: u8) {
-        let own = self.lines[key].iter().filter(|request| request.owner == owner);
+        let own = self.queues[key].iter().filter(|request| request.owner == owner);
         self.granted[key].extend(own.map(|request| request.number));
-        self.lines[key].retain(|request| request.owner != owner);
+        self.queues[key].retain(|request| request.owner != owner);
     }
 }

@@ -1,0 +1,145 @@
+//! ACQUIRE, EXTEND and RELEASE over one lock or several, and what another server decided.
+
+use redis_lock_core::decision::{decide_acquire, decide_extend, key_status, Grant, KeyStatus};
+use redis_lock_core::effect::{Cause, Gone, HoldEffect};
+use redis_lock_core::request::{Acquire, Extend};
+use redis_lock_core::time::{after_ms, Micros};
+use redis_lock_core::{Error, Hold};
+
+use crate::engine::{Conditions, Engine};
+use crate::holds::End;
+use crate::open_lock::OpenLock;
+use crate::slot::Slot;
+
+impl<S: Slot, C: Clone> Engine<S, C> {
+    /// Checks what comes before any key is looked at; a master's or the AOF's command is `replicated`.
+    ///
+    /// # Errors
+    /// Returns [`Error::ReadOnly`] on a replica, which would only fool clients; [`Error::TokenTooFarAhead`] for
+    /// a fence that would spoil the counter.
+    #[inline]
+    pub fn check(&self, replicated: bool, fence: Option<u64>, now: Micros) -> Result<(), Error> {
+        if self.is_replica() && !replicated {
+            return Err(Error::ReadOnly);
+        }
+        fence.map_or(Ok(()), |fence| self.check_token(fence, now))
+    }
+
+    /// Grants all of these locks to the client of the running command, or none. Returns the token; `None` if
+    /// others hold or wait for one of them.
+    ///
+    /// # Errors
+    /// Returns [`Error::Cooldown`] while that lasts, [`Error::OtherLimit`] if this owner holds one of them with
+    /// another limit, [`Error::TokenTooFarAhead`] if no token is left. What was found expired has ended also then.
+    #[inline]
+    pub fn acquire<'k, O: AsMut<OpenLock<'k>>>(
+        &mut self,
+        locks: &mut [O],
+        request: &Acquire,
+        client_id: u64,
+        at: &Conditions<C>,
+    ) -> Result<Option<u64>, Error> {
+        self.check_cooldown(at)?;
+        for open in locks.iter_mut() {
+            self.bring_up(open.as_mut(), request.owner, at);
+        }
+        let statuses = locks.iter_mut().map(|open| self.status(open.as_mut(), request, at.now));
+        let decision = decide_acquire(statuses)?;
+        let clock = self.token_clock(at.now);
+        let Some(token) = decision.token(self.tokens(), clock, request.fence)? else { return Ok(None) };
+        let &Acquire { owner, limit, ttl_ms, meta, .. } = request;
+        let session = request.session.then_some(client_id);
+        let grant = Grant { owner, limit, now: at.now, ttl_ms, token, meta, session };
+        for open in locks {
+            self.grant(open.as_mut(), &grant, true, at);
+        }
+        self.accept_token(token);
+        Ok(Some(token))
+    }
+
+    #[inline]
+    fn status(&self, open: &OpenLock, request: &Acquire, now: Micros) -> KeyStatus {
+        let is_waited_for = open.queue.is_some_and(|queue| self.queues.place(queue).is_some());
+        key_status(Some(&*open.lock), is_waited_for, request.owner, request.limit, now)
+    }
+
+    /// Extends this owner's holds of all these locks, or none. Returns `None` if one is not held; else the token
+    /// that they agree on, if the request names one.
+    ///
+    /// # Errors
+    /// Returns [`Error::Cooldown`] while that lasts.
+    #[inline]
+    pub fn extend<'k, O: AsMut<OpenLock<'k>>>(
+        &mut self,
+        locks: &mut [O],
+        request: &Extend,
+        at: &Conditions<C>,
+    ) -> Result<Option<Option<u64>>, Error> {
+        self.check_cooldown(at)?;
+        for open in locks.iter_mut() {
+            self.bring_up(open.as_mut(), request.owner, at);
+        }
+        let tokens = locks.iter_mut().map(|open| open.as_mut().hold(request.owner).map(|hold| hold.token));
+        let Some(token) = decide_extend(tokens, request.fence) else { return Ok(None) };
+        for open in locks {
+            self.extend_hold(open.as_mut(), (request.owner, request.ttl_ms, token), at);
+        }
+        token.into_iter().for_each(|token| self.accept_token(token));
+        Ok(Some(token))
+    }
+
+    /// Releases this owner's holds of these locks; its requests that wait for one of them are told nil. Returns
+    /// how many it had.
+    #[inline]
+    pub fn release<'k, O: AsMut<OpenLock<'k>>>(
+        &mut self,
+        locks: &mut [O],
+        owner: &[u8],
+        at: &Conditions<C>,
+    ) -> i64 {
+        let mut released = 0;
+        for open in locks {
+            let open = open.as_mut();
+            self.bring_up(open, owner, at);
+            released += i64::from(self.remove(open, owner, End::Released, at.now));
+            if let Some(queue) = open.queue {
+                self.send_away_owner(queue, owner);
+                self.grant_waiters(open, queue, at);
+            }
+        }
+        released
+    }
+
+    /// Brings a lock up to date, for a command of this owner.
+    #[inline]
+    fn bring_up(&mut self, open: &mut OpenLock, owner: &[u8], at: &Conditions<C>) {
+        self.expire_and_serve(open, at);
+        self.purge_owner(open, owner, at.now);
+    }
+
+    /// Another server granted or changed a hold, and before that ended others.
+    pub fn follow_hold(&mut self, open: &mut OpenLock, effect: &HoldEffect, now: Micros) {
+        self.follow_drop(open, &effect.gone, now);
+        let mut hold =
+            Hold::new(effect.owner, effect.limit, now, effect.ttl_ms, effect.token).with_meta(effect.meta);
+        hold.since = after_ms(now, -effect.held_ms);
+        self.put(open, hold);
+        self.accept_token(effect.token);
+    }
+
+    /// Another server ended holds.
+    pub fn follow_drop(&mut self, open: &mut OpenLock, gone: &[Gone], now: Micros) {
+        for &(cause, owner) in gone {
+            let end = match cause {
+                Cause::Expired => End::Expired,
+                Cause::Released => End::Released,
+            };
+            self.remove(open, owner, end, now);
+        }
+    }
+
+    /// An effect was carried out. If an operator sent it to a master, the queue of the key is served again.
+    pub fn on_followed(&mut self, db: i32, name: &[u8]) {
+        self.queues.mark_dirty(db, name);
+    }
+}

@@ -1,0 +1,318 @@
+//! All queues of a server: who waits for which key, who is next, who has waited too long.
+//!
+//! A queue belongs to a database number and a key name, whatever lies there. Nothing here knows the
+//! locks: who asks shows the one that a queue is for.
+
+use std::collections::{BTreeSet, HashMap};
+
+use redis_lock_core::time::Micros;
+use redis_lock_core::{Bytes, Lock};
+
+use crate::wait_queue::{Seq, WaitQueue, Waiter};
+
+/// Which queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueueId(pub(crate) u64);
+
+/// One place in one queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket {
+    pub(crate) queue: QueueId,
+    pub(crate) seq: Seq,
+}
+
+impl Ticket {
+    /// The queue that it is in.
+    pub fn queue(self) -> QueueId {
+        self.queue
+    }
+}
+
+/// What is known of one database: its queues by key, and who waits where.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Database {
+    queues: HashMap<Bytes, QueueId>,
+    owners: HashMap<Bytes, BTreeSet<Ticket>>,
+}
+
+impl Database {
+    /// Where this owner waits.
+    pub fn tickets(&self, owner: &[u8]) -> Option<&BTreeSet<Ticket>> {
+        self.owners.get(owner)
+    }
+}
+
+/// The queues of all keys for which somebody waits. Every change of one takes time logarithmic in
+/// the number of waiters.
+#[derive(Clone, Debug)]
+pub struct WaitQueues<T> {
+    pub(crate) queues: HashMap<QueueId, WaitQueue<T>>,
+    pub(crate) databases: HashMap<i32, Database>,
+    time_outs: BTreeSet<(Micros, QueueId)>,
+    unserved: BTreeSet<QueueId>,
+    defer: BTreeSet<QueueId>,
+    waiting: usize,
+    last: u64,
+}
+
+impl<T> Default for WaitQueues<T> {
+    fn default() -> Self {
+        WaitQueues {
+            queues: HashMap::new(),
+            databases: HashMap::new(),
+            time_outs: BTreeSet::new(),
+            unserved: BTreeSet::new(),
+            defer: BTreeSet::new(),
+            waiting: 0,
+            last: 0,
+        }
+    }
+}
+
+impl<T> WaitQueues<T> {
+    /// How many requests wait, in all queues.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.waiting
+    }
+
+    /// Whether nobody waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.waiting == 0
+    }
+
+    /// The queue of a key; `None` if nobody waits for it.
+    pub fn find(&self, db: i32, name: &[u8]) -> Option<QueueId> {
+        self.databases.get(&db)?.queues.get(name).copied()
+    }
+
+    /// Database and name of the key that a queue is for.
+    pub fn place(&self, queue: QueueId) -> Option<(i32, &Bytes)> {
+        self.queues.get(&queue).map(|queue| (queue.db, &queue.name))
+    }
+
+    /// Who waits in a queue, first come first.
+    pub fn waiters(&self, queue: QueueId) -> impl Iterator<Item = &Waiter<T>> {
+        self.queues.get(&queue).into_iter().flat_map(WaitQueue::iter).map(|(_, waiter)| waiter)
+    }
+
+    /// Puts a request at the end of a key's queue.
+    pub fn join(&mut self, db: i32, name: &[u8], waiter: Waiter<T>) -> Ticket {
+        let queue = self.find(db, name).unwrap_or_else(|| self.open(db, name));
+        self.last += 1;
+        let ticket = Ticket { queue, seq: self.last };
+        let owner = waiter.owner.clone();
+        self.change(queue, |queue| queue.push(ticket.seq, waiter));
+        self.remember_owner(db, ticket, owner);
+        self.waiting += 1;
+        ticket
+    }
+
+    /// Takes a request out of its queue; `None` where it is there no more. If it was the first, the
+    /// queue wants to be served: the next one may fit where it did not.
+    pub fn leave(&mut self, ticket: Ticket) -> Option<(Ticket, Waiter<T>)> {
+        let queue = self.queues.get(&ticket.queue)?;
+        if queue.first().is_some_and(|(first, _)| first == ticket.seq) {
+            self.unserved.insert(ticket.queue);
+        }
+        self.take(ticket).map(|waiter| (ticket, waiter))
+    }
+
+    /// Takes the first out of a queue.
+    pub fn leave_first(&mut self, queue: QueueId) -> Option<(Ticket, Waiter<T>)> {
+        let (seq, _) = self.queues.get(&queue)?.first()?;
+        self.leave(Ticket { queue, seq })
+    }
+
+    /// Takes all requests of one owner out of a queue, in order.
+    pub fn leave_owner(&mut self, queue: QueueId, owner: &[u8]) -> Vec<(Ticket, Waiter<T>)> {
+        self.tickets_in(queue, owner).into_iter().filter_map(|ticket| self.leave(ticket)).collect()
+    }
+
+    /// The earliest moment at which somebody stops waiting, and in which queue.
+    pub fn first_time_out(&self) -> Option<(Micros, QueueId)> {
+        self.time_outs.first().copied()
+    }
+
+    /// Takes one out of a queue who has waited too long; before the queue is served, so that nobody
+    /// is granted anything after that moment.
+    pub fn time_out(&mut self, queue: QueueId, now: Micros) -> Option<(Ticket, Waiter<T>)> {
+        let (until, seq) = self.queues.get(&queue)?.first_time_out()?;
+        if now < until {
+            return None;
+        }
+        self.leave(Ticket { queue, seq })
+    }
+
+    /// Takes out who is to be granted the lock next, with all other requests of that owner in this
+    /// queue: what is granted to one of them answers all. `None` where it is nobody's turn: the
+    /// first in queue does not fit, and nobody overtakes it.
+    ///
+    /// A hold past its deadline does not count, but that of an owner who is admitted has to be taken out.
+    pub fn admit(&mut self, queue: QueueId, lock: &Lock, now: Micros) -> Option<Vec<(Ticket, Waiter<T>)>> {
+        while let Some(owner) = self.queues.get_mut(&queue)?.next_holder(lock, now) {
+            let waiters = self.leave_owner(queue, owner.as_slice());
+            if !waiters.is_empty() {
+                return Some(waiters);
+            }
+        }
+        let (_, first) = self.queues.get(&queue)?.first()?;
+        if lock.admits(first.limit, now) {
+            let owner = first.owner.clone();
+            return Some(self.leave_owner(queue, owner.as_slice()));
+        }
+        self.unserved.remove(&queue);
+        self.defer.remove(&queue);
+        None
+    }
+
+    /// A queue was not served to the end.
+    pub fn keep_unserved(&mut self, queue: QueueId) {
+        if self.queues.contains_key(&queue) {
+            self.unserved.insert(queue);
+        }
+    }
+
+    /// Whether a queue wants to be served before anything else happens to its key.
+    pub fn wants_serving(&self, queue: QueueId) -> bool {
+        self.unserved.contains(&queue) || self.defer.contains(&queue)
+    }
+
+    /// A queue that wants to be served, and was not put off.
+    #[inline]
+    pub fn next_unserved(&self) -> Option<QueueId> {
+        self.unserved.first().copied()
+    }
+
+    /// A queue can't be served now: it waits for [`WaitQueues::retry_deferred`], and keeps nobody from the others.
+    pub fn defer(&mut self, queue: QueueId) {
+        self.unserved.remove(&queue);
+        if self.queues.contains_key(&queue) {
+            self.defer.insert(queue);
+        }
+    }
+
+    /// All queues that were put off want to be served again.
+    pub fn retry_deferred(&mut self) {
+        self.unserved.append(&mut self.defer);
+    }
+
+    /// The lock of a key has changed in a way that its queue was not asked about.
+    pub fn mark_dirty(&mut self, db: i32, name: &[u8]) {
+        if let Some(queue) = self.find(db, name) {
+            self.mark(queue);
+        }
+    }
+
+    /// The same for all keys of a database, or of all of them.
+    pub fn mark_all_dirty(&mut self, db: Option<i32>) {
+        let concerned = |queue: &WaitQueue<T>| db.is_none_or(|db| queue.db == db);
+        let queues: Vec<QueueId> =
+            self.queues.iter().filter(|(_, queue)| concerned(queue)).map(|(&queue, _)| queue).collect();
+        queues.into_iter().for_each(|queue| self.mark(queue));
+    }
+
+    fn mark(&mut self, queue: QueueId) {
+        if let Some(own) = self.queues.get_mut(&queue) {
+            own.dirty = true;
+            self.unserved.insert(queue);
+        }
+    }
+
+    fn tickets_in(&self, queue: QueueId, owner: &[u8]) -> Vec<Ticket> {
+        let tickets = || self.databases.get(&self.queues.get(&queue)?.db)?.tickets(owner);
+        let range = Ticket { queue, seq: 0 }..=Ticket { queue, seq: Seq::MAX };
+        tickets().map(|tickets| tickets.range(range).copied().collect()).unwrap_or_default()
+    }
+
+    fn open(&mut self, db: i32, name: &[u8]) -> QueueId {
+        self.last += 1;
+        let queue = QueueId(self.last);
+        self.queues.insert(queue, WaitQueue::new(db, name));
+        self.databases.entry(db).or_default().queues.insert(name.into(), queue);
+        queue
+    }
+
+    fn take(&mut self, ticket: Ticket) -> Option<Waiter<T>> {
+        let waiter = self.change(ticket.queue, |queue| queue.remove(ticket.seq))??;
+        let queue = self.queues.get(&ticket.queue)?;
+        let (db, empty) = (queue.db, queue.is_empty());
+        self.waiting -= 1;
+        self.forget_owner(db, ticket, waiter.owner.as_slice());
+        if empty {
+            self.close(ticket.queue);
+        }
+        Some(waiter)
+    }
+
+    /// Changes a queue, and keeps its earliest limit in the index of all.
+    fn change<R>(&mut self, id: QueueId, change: impl FnOnce(&mut WaitQueue<T>) -> R) -> Option<R> {
+        let queue = self.queues.get_mut(&id)?;
+        let before = queue.first_time_out().map(|(until, _)| until);
+        let result = change(queue);
+        let after = queue.first_time_out().map(|(until, _)| until);
+        if before != after {
+            before.map(|before| self.time_outs.remove(&(before, id)));
+            after.map(|after| self.time_outs.insert((after, id)));
+        }
+        Some(result)
+    }
+
+    fn close(&mut self, id: QueueId) {
+        let Some(queue) = self.queues.remove(&id) else { return };
+        self.unserved.remove(&id);
+        self.defer.remove(&id);
+        if let Some(database) = self.databases.get_mut(&queue.db) {
+            database.queues.remove(queue.name.as_slice());
+            if database.queues.is_empty() {
+                self.databases.remove(&queue.db);
+            }
+        }
+    }
+
+    fn remember_owner(&mut self, db: i32, ticket: Ticket, owner: Bytes) {
+        let tickets = self.databases.entry(db).or_default().owners.entry(owner).or_default();
+        let crossed = crosses(tickets);
+        let other = tickets.first().copied();
+        tickets.insert(ticket);
+        let crossing = crosses(tickets);
+        let first = first_in(tickets, ticket.queue);
+        self.lead(first, crossing);
+        if crossing && !crossed {
+            self.lead(other, true);
+        }
+    }
+
+    fn forget_owner(&mut self, db: i32, ticket: Ticket, owner: &[u8]) {
+        let Some(database) = self.databases.get_mut(&db) else { return };
+        let Some(tickets) = database.owners.get_mut(owner) else { return };
+        tickets.remove(&ticket);
+        let crossing = crosses(tickets);
+        let next = first_in(tickets, ticket.queue);
+        let other = tickets.first().copied().filter(|_| !crossing);
+        if tickets.is_empty() {
+            database.owners.remove(owner);
+        }
+        self.lead(next, crossing);
+        self.lead(other, false);
+    }
+
+    /// This ticket is the first of its owner in its queue.
+    fn lead(&mut self, ticket: Option<Ticket>, crossing: bool) {
+        let Some(ticket) = ticket else { return };
+        if let Some(queue) = self.queues.get_mut(&ticket.queue) {
+            queue.lead(ticket.seq, crossing);
+        }
+    }
+}
+
+/// The first of these in a queue.
+fn first_in(tickets: &BTreeSet<Ticket>, queue: QueueId) -> Option<Ticket> {
+    tickets.range(Ticket { queue, seq: 0 }..=Ticket { queue, seq: Seq::MAX }).next().copied()
+}
+
+/// Whether these are in more than one queue.
+fn crosses(tickets: &BTreeSet<Ticket>) -> bool {
+    tickets.first().map(|ticket| ticket.queue) != tickets.last().map(|ticket| ticket.queue)
+}

@@ -1,0 +1,110 @@
+//! Clients that wait: joining the queue, and the reply. What becomes of a grant that was not delivered is the
+//! engine's business.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use redis_lock_core::request::Acquire;
+use redis_lock_core::time::Micros;
+use redis_lock_core::Error;
+use redis_lock_engine::{Outcome, Step, Ticket};
+
+use crate::blocked_client::BlockedClient;
+use crate::configuration::{self, DEADLOCK_DETECTION, MAX_WAITERS};
+use crate::ffi::arguments::{OwnedStr, Str};
+use crate::ffi::blocked::{self, Blocked, Handle};
+use crate::ffi::context::Ctx;
+use crate::ffi::key::Key;
+use crate::ffi::permission::User;
+use crate::ffi::reply::Reply;
+use crate::module::Module;
+
+impl Blocked for BlockedClient {
+    type Module = Module;
+
+    fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    fn answer(&self, module: &'static Module) -> Result<Reply, Error> {
+        let Some(ticket) = self.ticket.get() else { return Ok(Reply::Nil) };
+        match module.tell(|engine| engine.on_reply(ticket)) {
+            Outcome::Granted(token) => Ok(Reply::token(token)),
+            Outcome::Nil => Ok(Reply::Nil),
+            Outcome::Failed(error) => Err(error),
+        }
+    }
+
+    fn on_disconnect(&self, module: &'static Module) {
+        if let Some(ticket) = self.ticket.take() {
+            module.tell(|engine| engine.on_disconnected(ticket));
+        }
+    }
+}
+
+/// Puts the client of the running command into the queue of a key.
+///
+/// # Errors
+/// Returns [`Error::Deadlock`] if it would wait for itself, [`Error::MaxWaiters`] if too many wait.
+#[cold]
+pub fn join(
+    module: &'static Module,
+    ctx: &Ctx,
+    now: Micros,
+    (db, name): (i32, Str),
+    request: &Acquire,
+) -> Result<Reply, Error> {
+    let client = Rc::new(BlockedClient {
+        id: ctx.client_id(),
+        handle: Handle::none(),
+        key: OwnedStr::new(name.bytes()),
+        user: User::current(ctx),
+        ticket: Cell::new(None),
+    });
+    let place = (db, name.bytes());
+    let ticket = module.engine().join(place, request, (Rc::clone(&client), client.id), now);
+    client.ticket.set(Some(ticket));
+    let cycle = find_cycle(module, ctx, ticket, now);
+    module.engine().admit_waiter(ticket, cycle, MAX_WAITERS.get())?;
+    if blocked::block(ctx, name, &client) {
+        return Ok(Reply::Sent);
+    }
+    client.on_disconnect(module);
+    module.engine().on_refused();
+    Ok(Reply::Nil)
+}
+
+/// Over how many locks a request that has just joined waits for itself; `None` if it does not.
+fn find_cycle(module: &Module, ctx: &Ctx, ticket: Ticket, now: Micros) -> Option<usize> {
+    let mut search = module.engine().queues().search(ticket).filter(|_| DEADLOCK_DETECTION.get())?;
+    loop {
+        let step = search.step(module.engine().queues());
+        let name = match step {
+            Step::Done(cycle) => return cycle,
+            Step::Holds(name) => OwnedStr::new(name.as_slice()),
+        };
+        // To open a key may end it, by an expiry that somebody gave it: the engine is told of that.
+        let key = Key::peek(ctx, name.as_str()).ok();
+        let lock = key.as_ref().and_then(Key::lock);
+        search.feed(module.engine().queues(), lock, now);
+    }
+}
+
+/// At the end of a cycle: all whose fate was decided are answered.
+pub fn answer_all(module: &Module, ctx: &Ctx) {
+    let resolved = module.engine().take_resolved();
+    resolved.iter().for_each(|client| client.handle.answer(ctx, client.id));
+}
+
+/// A client is being closed. If it was granted a lock in this cycle, its reply stays behind, and the grant is
+/// revoked: the server had given the client up before the reply, or could not send it.
+///
+/// Two kinds of client are closed after their whole reply: those that ended themselves, and those that
+/// make room for others (`maxmemory-clients`). The latter can't be told apart: if that is set, all count
+/// as told, and the ttl decides.
+pub fn on_closed(module: &Module, ctx: &Ctx, client: u64) {
+    let is_being_told = module.engine().is_being_told(client);
+    let told = is_being_told
+        && (configuration::setting(ctx, "maxmemory-clients") != "0" || ctx.closes_after_reply(client));
+    module.tell(|engine| engine.on_client_closed(client, told));
+}
