@@ -22,7 +22,8 @@ pub fn check(operations: &[Operation]) -> Vec<Violation> {
         let here = |(at, what)| Violation { at, resource: resource.into(), what };
         violations.extend(found.into_iter().map(here));
     }
-    violations.extend(operations.iter().enumerate().filter_map(|(number, operation)| told(number, operation)));
+    violations
+        .extend(operations.iter().enumerate().filter_map(|(number, operation)| told(number, operation)));
     violations
 }
 
@@ -108,7 +109,8 @@ fn order_of_intervals(operations: &Numbered, found: &mut Found) {
         let alone = exclude(kind, kind);
         let before = if alone { highest[0].max(highest[1]) } else { highest[0] };
         if let Some((earlier, other)) = before.filter(|(earlier, _)| *earlier >= token) {
-            found.push((from, format!("#{number} holds it with token {token} after #{other} with {earlier}")));
+            found
+                .push((from, format!("#{number} holds it with token {token} after #{other} with {earlier}")));
         }
         let highest = &mut highest[usize::from(!alone)];
         *highest = (*highest).max(Some((token, number)));
@@ -155,7 +157,6 @@ mod tests {
     /// Asked, granted, until, token.
     fn operation(kind: Kind, asked: i64, granted: i64, until: i64, token: u64) -> Operation {
         Operation {
-            client: 0,
             resources: vec!["a".into()],
             kind,
             invoked: 2 * asked.unsigned_abs(),
@@ -190,9 +191,8 @@ mod tests {
 
     #[test]
     fn as_many_as_the_limit() {
-        let holder = |granted: i64| {
-            operation(Kind::Limit(2), granted - 1, granted, 9, 10 + granted.unsigned_abs())
-        };
+        let holder =
+            |granted: i64| operation(Kind::Limit(2), granted - 1, granted, 9, 10 + granted.unsigned_abs());
         assert!(violations(&[holder(2), holder(3)]).is_empty());
         assert_eq!(violations(&[holder(2), holder(4), holder(6)]).len(), 1);
     }

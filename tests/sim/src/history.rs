@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 /// One request for a lock.
 #[derive(Clone, Debug)]
 pub struct Operation {
-    pub client: usize,
     pub resources: Vec<String>,
     pub kind: Kind,
     /// Its place among all events of the history.
@@ -66,6 +65,10 @@ impl History {
         }
     }
 
+    pub fn time(&self) -> Time {
+        self.time
+    }
+
     /// A line for people.
     pub fn note(&self, text: impl FnOnce() -> String) {
         if let Some(lines) = &self.lines {
@@ -87,7 +90,6 @@ impl History {
         let invoked = self.event(1, client as u64);
         let mut operations = self.operations.borrow_mut();
         operations.push(Operation {
-            client,
             resources: resources.to_vec(),
             kind,
             invoked,
@@ -160,6 +162,14 @@ impl History {
     pub fn cancelled(&self, number: usize) {
         self.complete(number, 9, number as u64);
         self.note(|| format!("#{number} is cancelled"));
+    }
+
+    /// Its process was killed.
+    pub fn killed(&self, number: usize) {
+        if self.operations.borrow()[number].completed.is_none() {
+            self.cancelled(number);
+        }
+        self.ended(number);
     }
 
     /// An error that no fault explains is a violation.

@@ -3,7 +3,7 @@
 use crate::front::Front;
 use crate::history::History;
 use crate::network::{Arrival, Network};
-use crate::node::{MakeNode, Node, NodeOptions, Persistence};
+use crate::node::{Node, Persistence};
 use crate::resp;
 use crate::time::{Clock, Time};
 use rand::rngs::SmallRng;
@@ -45,27 +45,25 @@ struct Client {
 impl Host {
     pub fn new(
         number: usize,
-        make: MakeNode,
-        options: NodeOptions,
+        mut node: Box<dyn Node>,
         front: Front,
         clock: Clock,
         network: &Network,
         history: &Rc<History>,
-        time: Time,
+        seed: u64,
     ) -> Host {
-        let mut node = make(options);
         node.set_clocks(front.monotonic(&clock), clock.wall_micros());
         Host {
             number,
             clock,
-            time,
+            time: history.time(),
             network: network.clone(),
             history: Rc::clone(history),
             resumed: Notify::new(),
             process: RefCell::new(Process {
                 node,
                 front,
-                random: SmallRng::seed_from_u64(options.seed),
+                random: SmallRng::seed_from_u64(seed),
                 clients: BTreeMap::new(),
                 connections: BTreeMap::new(),
                 frozen: false,
@@ -217,7 +215,8 @@ impl Process {
                 Ok(Some(command)) => command,
                 Ok(None) => return,
                 Err(resp::Malformed) => {
-                    host.history.violation("", format!("a client sent no command over connection {connection}"));
+                    host.history
+                        .violation("", format!("a client sent no command over connection {connection}"));
                     client.input.clear();
                     return;
                 }

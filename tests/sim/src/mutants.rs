@@ -35,4 +35,9 @@ impl Mutant {
         Mutant::ClockStopsWhilePaused,
         Mutant::OwnersRepeat,
     ];
+
+    /// The mutant of this name.
+    pub fn named(name: &str) -> Option<Mutant> {
+        Mutant::ALL.into_iter().find(|mutant| format!("{mutant:?}") == name)
+    }
 }

@@ -387,8 +387,9 @@ impl State {
 
     /// What is under way to the server over this connection is lost.
     fn lose(&mut self, connection: usize) {
-        let lost =
-            |delivery: &Delivery| delivery.connection == connection && delivery.direction == Direction::ToServer;
+        let lost = |delivery: &Delivery| {
+            delivery.connection == connection && delivery.direction == Direction::ToServer
+        };
         self.under_way.retain(|_, delivery| !lost(delivery));
         self.connections[connection].under_way[Direction::ToServer as usize] = 0;
         let Connection { client, server, .. } = self.connections[connection];

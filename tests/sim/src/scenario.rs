@@ -1,0 +1,136 @@
+//! What a history is made of, drawn from its seed.
+
+use crate::node::NodeOptions;
+use rand::Rng;
+use rand::rngs::SmallRng;
+use redis_lock_quorum::{Kind, Options};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// The longest ttl that is asked for, in milliseconds.
+pub const MAX_TTL_MS: u64 = 3_000;
+/// How far wall clocks are apart, where they are not wild: in microseconds.
+const WALL_ERROR: i64 = 2_000_000;
+const HOUR: i64 = 3_600_000_000;
+
+/// What a resource is used for: kinds that may meet on it.
+#[derive(Clone, Copy, Debug)]
+pub enum Class {
+    Exclusive,
+    ReadersAndWriters,
+    Limit(u16),
+}
+
+#[derive(Clone, Debug)]
+pub struct Resource {
+    pub name: String,
+    pub class: Class,
+}
+
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub servers: usize,
+    pub clients: usize,
+    /// Tasks of each client.
+    pub workers: usize,
+    pub resources: Vec<Resource>,
+    /// How long bytes are under way, in microseconds.
+    pub delay: RangeInclusive<i64>,
+    /// How wrong the rates of clocks are, in parts per million.
+    pub max_ppm: i64,
+    pub faults: usize,
+    /// How long faults go on, in microseconds.
+    pub active: i64,
+    /// Whether servers lose data. Then they have a cooldown, and their wall clocks are never set back: a
+    /// server's counter starts from its clock.
+    pub lossy: bool,
+    /// Whether wall clocks are set by an hour at a time: tokens then keep nodes from agreeing.
+    pub wild: bool,
+    pub options: Options,
+    /// Longest pause of a worker between two requests, in milliseconds.
+    pub idle_ms: u64,
+    pub cooldown_ms: u64,
+}
+
+impl Scenario {
+    pub fn draw(random: &mut SmallRng) -> Scenario {
+        let lossy = random.random_bool(0.5);
+        let servers = [1, 3, 3, 3, 3, 5][random.random_range(0..6)];
+        let resources = random.random_range(1..=4);
+        let resource = |number| Resource { name: format!("r{number}"), class: class(random) };
+        let resources = (0..resources).map(resource).collect();
+        Scenario {
+            servers,
+            clients: random.random_range(2..=4),
+            workers: random.random_range(1..=3),
+            resources,
+            delay: [0..=0, -3_000..=1_000, 0..=2_000, 1_000..=5_000][random.random_range(0..4)].clone(),
+            max_ppm: [0, 100, 4_900, 4_900][random.random_range(0..4)],
+            faults: random.random_range(5..=30),
+            active: random.random_range(5_000_000..=20_000_000),
+            lossy,
+            wild: !lossy && random.random_bool(0.2),
+            options: options(random),
+            idle_ms: [5, 50, 300][random.random_range(0..3)],
+            cooldown_ms: if lossy { MAX_TTL_MS } else { 0 },
+        }
+    }
+
+    pub fn node_options(&self, seed: u64) -> NodeOptions {
+        NodeOptions { cooldown_ms: self.cooldown_ms, seed }
+    }
+
+    /// By how much a clock's rate is wrong.
+    pub fn draw_ppm(&self, random: &mut SmallRng) -> i64 {
+        // As wrong as may be, more often than not.
+        match random.random_range(0..3) {
+            0 => self.max_ppm,
+            1 => -self.max_ppm,
+            _ => random.random_range(-self.max_ppm..=self.max_ppm),
+        }
+    }
+
+    /// By how much a wall clock is wrong at first.
+    pub fn draw_wall_offset(&self, random: &mut SmallRng) -> i64 {
+        random.random_range(-WALL_ERROR / 2..=WALL_ERROR / 2)
+    }
+
+    /// By how much a server's wall clock is set, from where it is.
+    pub fn draw_wall_step(&self, random: &mut SmallRng, offset: i64) -> i64 {
+        let lowest = if self.lossy { offset } else { -WALL_ERROR };
+        match self.wild {
+            true => random.random_range(-HOUR..=HOUR),
+            false => random.random_range(lowest..=WALL_ERROR.max(lowest)) - offset,
+        }
+    }
+}
+
+fn class(random: &mut SmallRng) -> Class {
+    match random.random_range(0..5) {
+        0 => Class::ReadersAndWriters,
+        1 => Class::Limit(random.random_range(2..=3)),
+        _ => Class::Exclusive,
+    }
+}
+
+fn options(random: &mut SmallRng) -> Options {
+    let retry_ms = [5, 20, 200][random.random_range(0..3)];
+    Options {
+        retry_delay: Duration::from_millis(retry_ms),
+        retry_jitter: Duration::from_millis(retry_ms / 2),
+        retry_count: random.random_range(0..=3),
+        node_timeout: random.random_bool(0.3).then(|| Duration::from_millis(random.random_range(5..=200))),
+        ..Options::default()
+    }
+}
+
+impl Class {
+    pub fn draw_kind(self, random: &mut SmallRng) -> Kind {
+        match self {
+            Class::Exclusive => Kind::Exclusive,
+            Class::ReadersAndWriters if random.random_bool(0.7) => Kind::Shared,
+            Class::ReadersAndWriters => Kind::Exclusive,
+            Class::Limit(n) => Kind::Limit(n),
+        }
+    }
+}
