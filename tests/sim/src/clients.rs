@@ -145,8 +145,8 @@ impl Work {
     /// One request, with all that may become of it.
     async fn request(&mut self) {
         let (resources, kind) = self.draw_resources();
-        let ttl_ms = [200, 500, 1_000, MAX_TTL_MS][self.random.random_range(0..4)];
-        let wait_ms = self.chance(0.6).then(|| self.random.random_range(0..=5_000));
+        let ttl_ms = [200, 200, 500, 1_000, MAX_TTL_MS][self.random.random_range(0..5)];
+        let wait_ms = self.chance(0.6).then(|| self.random.random_range(0..=3_000));
         let (ttl, wait) = (Duration::from_millis(ttl_ms), wait_ms.map(Duration::from_millis));
         let told_by = self.world.time.now() + self.longest(ttl, wait);
         let operation = self.world.history.begin(self.process.number, &resources, kind, told_by);
@@ -197,17 +197,17 @@ impl Work {
 
     /// Works under the lock, extends it, looks whether it is still valid.
     async fn hold(&mut self, operation: usize, lock: &Lock, ttl: Duration) {
-        let steps = self.random.random_range(0..4);
+        let steps = self.random.random_range(0..3);
         for _ in 0..steps {
-            match self.random.random_range(0..6) {
-                0 => self.extend(operation, lock, ttl).await,
-                1 => {
+            match self.random.random_range(0..12) {
+                0 | 1 | 2 => self.extend(operation, lock, ttl).await,
+                3 => {
                     // Half of it is over: the usual time to extend.
                     tokio::time::sleep(ttl / 2).await;
                     self.extend(operation, lock, ttl).await;
                 }
-                2 => tokio::time::sleep(lock.validity()).await,
-                _ => self.sleep(100).await,
+                4 => tokio::time::sleep(lock.validity()).await,
+                _ => self.sleep(40).await,
             }
             self.process.until_resumed().await;
             let validity = lock.validity();
@@ -239,7 +239,7 @@ impl Work {
 
     /// Works under a lock that renews itself.
     async fn using(&mut self, operation: usize, acquire: Acquire) {
-        let ms: Vec<u64> = (0..5).map(|_| self.random.random_range(0..=400)).collect();
+        let ms: Vec<u64> = (0..3).map(|_| self.random.random_range(0..=200)).collect();
         let (world, process) = (Rc::clone(&self.world), Rc::clone(&self.process));
         let history = &world.history;
         let worked = acquire.using(async |lease| {

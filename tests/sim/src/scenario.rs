@@ -56,7 +56,7 @@ impl Scenario {
     pub fn draw(random: &mut SmallRng) -> Scenario {
         let lossy = random.random_bool(0.5);
         let servers = [1, 3, 3, 3, 3, 5][random.random_range(0..6)];
-        let resources = random.random_range(1..=4);
+        let resources = random.random_range(1..=6);
         let resource = |number| Resource { name: format!("r{number}"), class: class(random) };
         let resources = (0..resources).map(resource).collect();
         Scenario {
@@ -71,7 +71,7 @@ impl Scenario {
             lossy,
             wild: !lossy && random.random_bool(0.2),
             options: options(random),
-            idle_ms: [5, 50, 300][random.random_range(0..3)],
+            idle_ms: [3, 30, 200][random.random_range(0..3)],
             cooldown_ms: if lossy { MAX_TTL_MS } else { 0 },
         }
     }
@@ -114,12 +114,12 @@ fn class(random: &mut SmallRng) -> Class {
 }
 
 fn options(random: &mut SmallRng) -> Options {
-    let retry_ms = [5, 20, 200][random.random_range(0..3)];
+    let retry_ms = [20, 50, 200][random.random_range(0..3)];
     Options {
         retry_delay: Duration::from_millis(retry_ms),
         retry_jitter: Duration::from_millis(retry_ms / 2),
         retry_count: random.random_range(0..=3),
-        node_timeout: random.random_bool(0.3).then(|| Duration::from_millis(random.random_range(5..=200))),
+        node_timeout: random.random_bool(0.3).then(|| Duration::from_millis(random.random_range(15..=200))),
         ..Options::default()
     }
 }
