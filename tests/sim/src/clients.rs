@@ -188,7 +188,7 @@ impl Work {
             None => (options.retry_count + 1) * attempt + options.retry_count * options.retry_delay,
         };
         // A clock that is slow, and a connection of its own for who waits.
-        micros(longest + longest / 50 + options.connect_timeout)
+        micros(longest + longest / 8 + options.connect_timeout)
     }
 
     fn true_micros(&self, validity: Duration) -> i64 {

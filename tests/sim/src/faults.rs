@@ -36,7 +36,8 @@ struct Fault {
 
 impl Fault {
     async fn run(mut self) {
-        match self.random.random_range(0..13) {
+        let kinds = if self.world.scenario.timed { 13 } else { 20 };
+        match self.random.random_range(0..kinds) {
             0 | 1 => self.cut(),
             2 => self.refuse().await,
             3 => {
@@ -49,7 +50,9 @@ impl Fault {
             8 | 9 => self.kill_server().await,
             10 => self.set_wall_clock(),
             11 => self.pause_client().await,
-            _ => self.kill_client().await,
+            12 => self.kill_client().await,
+            13 | 14 => self.jump(),
+            _ => self.delete(),
         }
     }
 
@@ -162,6 +165,21 @@ impl Fault {
         let step = self.world.scenario.draw_wall_step(&mut self.random, clock.wall_offset());
         self.note("wall clock set", || format!("node {server}, {step} µs"));
         clock.step_wall(step);
+    }
+
+    fn jump(&mut self) {
+        let (server, micros) = (self.server(), self.random.random_range(0..=3_000_000));
+        self.note("monotonic clock jumped", || format!("node {server}, {micros} µs"));
+        self.world.hosts[server].clock.miss(-micros);
+    }
+
+    /// An operator's DEL, on one server.
+    fn delete(&mut self) {
+        let resources = &self.world.scenario.resources;
+        let resource = resources[self.random.random_range(0..resources.len())].name.clone();
+        let server = self.server();
+        self.note("lock deleted", || format!("{resource} on node {server}"));
+        self.world.hosts[server].operate(&["DEL", &resource]);
     }
 
     /// Nothing reaches it, and none of its tasks goes on.

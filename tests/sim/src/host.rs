@@ -21,7 +21,7 @@ pub struct Host {
     time: Time,
     network: Network,
     history: Rc<History>,
-    /// Told when it is thawed or started again.
+    /// Told when it is thawed or started again, or has something else to look at.
     resumed: Notify,
     process: RefCell<Process>,
 }
@@ -90,10 +90,17 @@ impl Host {
                     tokio::select! {
                         biased;
                         () = arrival => {}
+                        () = self.resumed.notified() => {}
                         () = self.time.sleep_until(wake) => {}
                     }
                 }
-                None => arrival.await,
+                None => {
+                    tokio::select! {
+                        biased;
+                        () = arrival => {}
+                        () = self.resumed.notified() => {}
+                    }
+                }
             }
             self.turn();
         }
@@ -117,9 +124,7 @@ impl Host {
         let last = process.node.take_output();
         output.extend(self.to_connections(&process.connections, last));
         drop(process);
-        for (connection, bytes) in output {
-            self.network.reply(connection, bytes);
-        }
+        self.send(output);
     }
 
     /// Stops the process; what arrives meanwhile piles up.
@@ -166,9 +171,12 @@ impl Host {
         noted.collect()
     }
 
-    /// Asks the node something over no connection, and returns its reply.
-    pub fn ask(&self, command: &[&str]) -> Vec<u8> {
+    /// Runs an operator's command in an iteration of its own, and returns the reply: nothing if the process does not run.
+    pub fn operate(&self, command: &[&str]) -> Vec<u8> {
         let mut process = self.process.borrow_mut();
+        if process.frozen || process.down {
+            return Vec::new();
+        }
         let args: Vec<Vec<u8>> = command.iter().map(|word| word.as_bytes().to_vec()).collect();
         process.set_clocks(&self.clock);
         process.node.after_sleep();
@@ -177,7 +185,16 @@ impl Host {
         process.node.before_sleep();
         let output = process.node.take_output();
         process.node.disconnect(client);
-        output.into_iter().filter(|(id, _)| *id == client).flat_map(|(_, bytes)| bytes).collect()
+        let (own, others): (Vec<_>, _) = output.into_iter().partition(|(id, _)| *id == client);
+        let others = self.to_connections(&process.connections, others);
+        drop(process);
+        self.send(others);
+        self.resumed.notify_one();
+        own.into_iter().flat_map(|(_, bytes)| bytes).collect()
+    }
+
+    fn send(&self, output: Vec<(usize, Vec<u8>)>) {
+        output.into_iter().for_each(|(connection, bytes)| self.network.reply(connection, bytes));
     }
 }
 

@@ -156,7 +156,7 @@ async fn end(world: &Rc<World>, random: &mut SmallRng) {
 fn nothing_is_left(world: &World) {
     for resource in &world.scenario.resources {
         for (number, host) in world.hosts.iter().enumerate() {
-            let reply = host.ask(&["LOCK.INFO", &resource.name]);
+            let reply = host.operate(&["LOCK.INFO", &resource.name]);
             if reply != resp::nil() {
                 let reply = String::from_utf8_lossy(&reply).replace("\r\n", " ");
                 world.history.violation(&resource.name, format!("node {number} still has it: {reply}"));
@@ -186,7 +186,7 @@ async fn all_can_be_had(world: &World, process: &Process) {
 fn report(world: &World) -> Report {
     let operations = world.history.operations();
     let mut violations = world.history.violations();
-    violations.extend(checks::check(&operations));
+    violations.extend(checks::check(&operations, world.scenario.timed));
     let mut fingerprint = Fingerprint::default();
     fingerprint.number(world.history.fingerprint());
     fingerprint.number(world.network.fingerprint());

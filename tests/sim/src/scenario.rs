@@ -41,6 +41,9 @@ pub struct Scenario {
     pub faults: usize,
     /// How long faults go on, in microseconds.
     pub active: i64,
+    /// Whether clocks run right, and servers keep their holds or sit out a cooldown. If not, only tokens tell who came
+    /// later.
+    pub timed: bool,
     /// Whether servers lose data. Then they have a cooldown, and their wall clocks are never set back: a
     /// server's counter starts from its clock.
     pub lossy: bool,
@@ -54,8 +57,8 @@ pub struct Scenario {
 
 impl Scenario {
     pub fn draw(random: &mut SmallRng) -> Scenario {
-        let lossy = random.random_bool(0.5);
-        let servers = [1, 3, 3, 3, 3, 5][random.random_range(0..6)];
+        let (timed, lossy) = (random.random_bool(0.8), random.random_bool(0.5));
+        let servers = [1, 1, 3, 3, 3, 3, 5, 5][random.random_range(0..8)];
         let resources = random.random_range(1..=6);
         let resource = |number| Resource { name: format!("r{number}"), class: class(random) };
         let resources = (0..resources).map(resource).collect();
@@ -65,14 +68,15 @@ impl Scenario {
             workers: random.random_range(1..=3),
             resources,
             delay: [0..=0, -3_000..=1_000, 0..=2_000, 1_000..=5_000][random.random_range(0..4)].clone(),
-            max_ppm: [0, 100, 4_900, 4_900][random.random_range(0..4)],
+            max_ppm: if timed { [0, 100, 4_900, 4_900][random.random_range(0..4)] } else { 100_000 },
             faults: random.random_range(5..=30),
             active: random.random_range(5_000_000..=20_000_000),
+            timed,
             lossy,
             wild: !lossy && random.random_bool(0.2),
             options: options(random),
             idle_ms: [3, 30, 200][random.random_range(0..3)],
-            cooldown_ms: if lossy { MAX_TTL_MS } else { 0 },
+            cooldown_ms: if lossy && timed { MAX_TTL_MS } else { 0 },
         }
     }
 

@@ -235,6 +235,11 @@ impl Standin {
                 Some(resp::integer(self.extend(keys, &rest[0], number(&rest[1]), fence)))
             }
             "LOCK.RELEASE" | "LOCK.MRELEASE" => Some(resp::integer(self.release(keys, &rest[0]))),
+            "DEL" => {
+                self.live(&keys[0]).clear();
+                self.serve();
+                Some(resp::integer(1))
+            }
             "LOCK.OWNER" => Some(match self.live(&keys[0]).first() {
                 Some(hold) => resp::bulk(&String::from_utf8_lossy(&hold.owner)),
                 None => resp::nil(),

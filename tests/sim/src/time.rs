@@ -38,7 +38,7 @@ pub struct Clock {
     /// How much too fast both run, in parts per million.
     ppm: i64,
     wall_offset_micros: AtomicI64,
-    /// What the monotonic clock has not counted: 0, except in a mutant.
+    /// What the monotonic clock has not counted; below zero if it has jumped.
     missed_micros: AtomicI64,
 }
 
@@ -84,7 +84,7 @@ impl Clock {
         self.wall_offset_micros.load(Ordering::Relaxed)
     }
 
-    /// The monotonic clock stood still for so long.
+    /// The monotonic clock stood still for so long; below zero: it jumps.
     pub fn miss(&self, micros: i64) {
         self.missed_micros.fetch_add(micros, Ordering::Relaxed);
     }
@@ -97,7 +97,8 @@ impl Clock {
 
     /// The true time at which the monotonic clock shows so much, rounded up.
     pub fn true_time_of(&self, monotonic_micros: i64) -> i64 {
-        let elapsed = i128::from(monotonic_micros) - i128::from(self.offset_micros);
+        let missed = self.missed_micros.load(Ordering::Relaxed);
+        let elapsed = i128::from(monotonic_micros) - i128::from(self.offset_micros - missed);
         let micros = elapsed * MILLION / (MILLION + i128::from(self.ppm)) + 2;
         i64::try_from(micros).unwrap_or(i64::MAX)
     }
