@@ -52,7 +52,7 @@ impl Fault {
             11 => self.pause_client().await,
             12 => self.kill_client().await,
             13 | 14 => self.jump(),
-            _ => self.delete(),
+            _ => self.delete().await,
         }
     }
 
@@ -173,13 +173,16 @@ impl Fault {
         self.world.hosts[server].clock.miss(-micros);
     }
 
-    /// An operator's DEL, on one server.
-    fn delete(&mut self) {
+    /// An operator's DEL, or a program that goes on with it for a while.
+    async fn delete(&mut self) {
         let resources = &self.world.scenario.resources;
         let resource = resources[self.random.random_range(0..resources.len())].name.clone();
-        let server = self.server();
-        self.note("lock deleted", || format!("{resource} on node {server}"));
-        self.world.hosts[server].operate(&["DEL", &resource]);
+        let (server, times) = (self.server(), self.random.random_range(1..=100));
+        self.note("lock deleted", || format!("{resource} on node {server}, {times} times"));
+        for _ in 0..times {
+            self.world.hosts[server].operate(&["DEL", &resource]);
+            self.last(20).await;
+        }
     }
 
     /// Nothing reaches it, and none of its tasks goes on.
