@@ -66,7 +66,8 @@ fn exclusion(operations: &Numbered, found: &mut Found) {
         }
         holders.insert((limit, number));
         if holders.first().is_some_and(|(smallest, _)| holders.len() > *smallest) {
-            let held: Vec<String> = holders.iter().map(|(_, number)| format!("#{number}")).collect();
+            let numbers: BTreeSet<usize> = holders.iter().map(|(_, number)| *number).collect();
+            let held: Vec<String> = numbers.iter().map(|number| format!("#{number}")).collect();
             found.push((at, format!("{} hold it at once", held.join(", "))));
         }
     }

@@ -145,7 +145,7 @@ impl Work {
     /// One request, with all that may become of it.
     async fn request(&mut self) {
         let (resources, kind) = self.draw_resources();
-        let ttl_ms = [200, 200, 500, 1_000, MAX_TTL_MS][self.random.random_range(0..5)];
+        let ttl_ms = [40, 200, 500, 1_000, MAX_TTL_MS][self.random.random_range(0..5)];
         let wait_ms = self.chance(0.6).then(|| self.random.random_range(0..=3_000));
         let (ttl, wait) = (Duration::from_millis(ttl_ms), wait_ms.map(Duration::from_millis));
         let told_by = self.world.time.now() + self.longest(ttl, wait);
@@ -200,7 +200,7 @@ impl Work {
         let steps = self.random.random_range(0..3);
         for _ in 0..steps {
             match self.random.random_range(0..12) {
-                0 | 1 | 2 => self.extend(operation, lock, ttl).await,
+                0..=2 => self.extend(operation, lock, ttl).await,
                 3 => {
                     // Half of it is over: the usual time to extend.
                     tokio::time::sleep(ttl / 2).await;
@@ -220,9 +220,10 @@ impl Work {
 
     async fn extend(&mut self, operation: usize, lock: &Lock, ttl: Duration) {
         let patience = if self.chance(0.1) { Duration::from_millis(3) } else { Duration::MAX };
-        if let Ok(Err(error)) = tokio::time::timeout(patience, lock.extend(ttl)).await {
-            self.world.history.note(|| format!("#{operation} is not extended: {error}"));
-            self.world.history.judge(operation, &error);
+        match tokio::time::timeout(patience, lock.extend(ttl)).await {
+            Ok(Ok(_)) => self.world.history.count("extended"),
+            Ok(Err(error)) => self.world.history.not_extended(operation, &error),
+            Err(_) => self.world.history.count("extension given up"),
         }
     }
 

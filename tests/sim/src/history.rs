@@ -45,6 +45,8 @@ pub struct History {
     time: Time,
     operations: RefCell<Vec<Operation>>,
     faults: RefCell<BTreeMap<&'static str, u64>>,
+    /// How often what became of a request.
+    outcomes: RefCell<BTreeMap<&'static str, u64>>,
     violations: RefCell<Vec<Violation>>,
     fingerprint: RefCell<Fingerprint>,
     events: Cell<u64>,
@@ -58,6 +60,7 @@ impl History {
             time,
             operations: RefCell::default(),
             faults: RefCell::default(),
+            outcomes: RefCell::default(),
             violations: RefCell::default(),
             fingerprint: RefCell::default(),
             events: Cell::new(0),
@@ -115,6 +118,7 @@ impl History {
     /// It has the lock, and is certain of that for so long, in microseconds of true time.
     pub fn granted(&self, number: usize, token: u64, validity: i64) {
         self.complete(number, 2, token);
+        self.count("granted");
         self.operations.borrow_mut()[number].token = Some(token);
         self.note(|| format!("#{number} is granted, token {token}, {}", self.resources(number)));
         self.valid(number, validity);
@@ -147,20 +151,37 @@ impl History {
 
     /// It was told that it does not get the lock.
     pub fn failed(&self, number: usize, error: &Error) {
-        let what = match error {
-            Error::Held(_) => 5,
-            Error::NoQuorum(_) => 6,
-            Error::Late(_) => 7,
-            _ => 8,
+        let (what, outcome) = match error {
+            Error::Held(_) => (5, "held by others"),
+            Error::NoQuorum(_) => (6, "no quorum"),
+            Error::Late(_) => (7, "too late"),
+            _ => (8, "other errors"),
         };
         self.complete(number, what, number as u64);
+        self.count(outcome);
         self.note(|| format!("#{number} fails: {error}"));
         self.judge(number, error);
+    }
+
+    /// It was not extended.
+    pub fn not_extended(&self, number: usize, error: &Error) {
+        self.count(if matches!(error, Error::Lost(_)) { "lost" } else { "not extended" });
+        self.note(|| format!("#{number} is not extended: {error}"));
+        self.judge(number, error);
+    }
+
+    pub fn count(&self, outcome: &'static str) {
+        *self.outcomes.borrow_mut().entry(outcome).or_default() += 1;
+    }
+
+    pub fn outcomes(&self) -> BTreeMap<&'static str, u64> {
+        self.outcomes.borrow().clone()
     }
 
     /// It was given up.
     pub fn cancelled(&self, number: usize) {
         self.complete(number, 9, number as u64);
+        self.count("given up");
         self.note(|| format!("#{number} is cancelled"));
     }
 

@@ -26,8 +26,11 @@ pub fn totals(totals: &Totals, time: Duration) -> String {
         totals.acquisitions,
         totals.failed.len()
     );
-    for (kind, count) in &totals.faults {
-        let _ = writeln!(text, "  {count:>8} {kind}");
+    for counts in [&totals.outcomes, &totals.faults] {
+        for (kind, count) in counts {
+            let _ = writeln!(text, "  {count:>8} {kind}");
+        }
+        text.push('\n');
     }
     for report in &totals.failed {
         text.push_str(&failure(report));

@@ -46,6 +46,8 @@ pub struct Report {
     pub seed: u64,
     pub acquisitions: u64,
     pub requests: u64,
+    /// How often what became of them.
+    pub outcomes: BTreeMap<&'static str, u64>,
     pub faults: BTreeMap<&'static str, u64>,
     pub violations: Vec<Violation>,
     pub fingerprint: u64,
@@ -83,7 +85,7 @@ async fn history(seed: u64, setup: Setup) -> Report {
 
 /// Servers and the network between, and nobody who uses them so far.
 fn begin(random: &mut SmallRng, setup: Setup) -> Rc<World> {
-    let mut scenario = Scenario::draw(random);
+    let mut scenario = Scenario::draw(random, setup.mutant);
     if setup.mutant == Some(Mutant::NoCooldown) {
         scenario.cooldown_ms = 0;
     }
@@ -194,6 +196,7 @@ fn report(world: &World) -> Report {
         seed: 0,
         acquisitions: operations.iter().filter(|operation| operation.token.is_some()).count() as u64,
         requests: operations.len() as u64,
+        outcomes: world.history.outcomes(),
         faults: world.history.faults(),
         violations,
         fingerprint: fingerprint.value(),

@@ -1,5 +1,6 @@
 //! What a history is made of, drawn from its seed.
 
+use crate::mutants::Mutant;
 use crate::node::NodeOptions;
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -56,9 +57,15 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    pub fn draw(random: &mut SmallRng) -> Scenario {
-        let (timed, lossy) = (random.random_bool(0.8), random.random_bool(0.5));
-        let servers = [1, 1, 3, 3, 3, 3, 5, 5][random.random_range(0..8)];
+    /// A mutant is looked for where it can do harm.
+    pub fn draw(random: &mut SmallRng, mutant: Option<Mutant>) -> Scenario {
+        let (mut timed, lossy) = (random.random_bool(0.8), random.random_bool(0.5));
+        let mut servers = [1, 1, 3, 3, 3, 3, 5, 5][random.random_range(0..8)];
+        match mutant {
+            Some(Mutant::ConfirmsUnconditionally) => (timed, servers) = (false, 3),
+            Some(Mutant::ExtendRevives) => servers = 1,
+            _ => {}
+        }
         let resources = random.random_range(1..=6);
         let resource = |number| Resource { name: format!("r{number}"), class: class(random) };
         let resources = (0..resources).map(resource).collect();

@@ -12,6 +12,7 @@ pub struct Totals {
     pub histories: u64,
     pub acquisitions: u64,
     pub requests: u64,
+    pub outcomes: BTreeMap<&'static str, u64>,
     pub faults: BTreeMap<&'static str, u64>,
     /// Those with a violation.
     pub failed: Vec<Report>,
@@ -22,8 +23,8 @@ impl Totals {
         self.histories += 1;
         self.acquisitions += report.acquisitions;
         self.requests += report.requests;
-        for (kind, count) in &report.faults {
-            *self.faults.entry(kind).or_default() += count;
+        for (sum, counts) in [(&mut self.faults, &report.faults), (&mut self.outcomes, &report.outcomes)] {
+            counts.iter().for_each(|(kind, count)| *sum.entry(kind).or_default() += count);
         }
         if !report.violations.is_empty() {
             self.failed.push(report);

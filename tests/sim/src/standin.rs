@@ -266,7 +266,7 @@ impl Node for Standin {
 
     fn command(&mut self, client: u64, args: &[Vec<u8>]) {
         self.commands += 1;
-        if self.commands % 50 == 0 {
+        if self.commands.is_multiple_of(50) {
             self.snapshot = self.holds.clone();
         }
         if let Some(reply) = self.run(client, args) {
