@@ -195,7 +195,7 @@ impl Work {
         self.process.clock.true_micros(validity)
     }
 
-    /// Works under the lock, extends it, looks whether it is still valid.
+    /// Works under the lock, extends it, looks whether it is still valid. Some keep it to the end.
     async fn hold(&mut self, operation: usize, lock: &Lock, ttl: Duration) {
         let steps = self.random.random_range(0..3);
         for _ in 0..steps {
@@ -215,6 +215,9 @@ impl Work {
             if validity.is_zero() {
                 return;
             }
+        }
+        if self.chance(0.1) {
+            tokio::time::sleep(lock.validity()).await;
         }
     }
 

@@ -24,8 +24,11 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::task::{LocalSet, spawn_local};
 
-/// After the last fault clients go on for so long.
-const QUIET: Duration = Duration::from_secs(3);
+/// After the last fault clients go on for so long: what it has delayed arrives within two seconds, and leaves a hold for
+/// at most a ttl.
+const QUIET: Duration = Duration::from_millis(2_000 + MAX_TTL_MS + MAX_TTL_MS / 5);
+/// Replies that nobody waits for have arrived after this.
+const ARRIVED: Duration = Duration::from_millis(200);
 /// Whoever is not through with its work by then never will be.
 const STUCK: Duration = Duration::from_secs(60);
 /// Wall clocks that are apart by a little, and clocks that run slow, are over after this.
@@ -141,6 +144,9 @@ async fn end(world: &Rc<World>, random: &mut SmallRng) {
             world.history.violation("", format!("client {} does not settle", process.number));
         }
     }
+    tokio::time::sleep(ARRIVED).await;
+    // What was released is free at once, not only when its ttl is over.
+    nothing_is_left(world);
     let all_over = Duration::from_millis(MAX_TTL_MS + world.scenario.cooldown_ms).mul_f64(1.01);
     tokio::time::sleep(all_over + CLOCKS_AGREE).await;
     nothing_is_left(world);
