@@ -5,7 +5,8 @@ use redis_lock_sim::{Limits, Setup, report, run, search, standin};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
-const USAGE: &str = "usage: redis-lock-sim [--minutes N | --seconds N] [--base SEED] [--failures N]
+const USAGE: &str =
+    "usage: redis-lock-sim [--minutes N | --seconds N] [--histories N] [--base SEED] [--failures N]
        redis-lock-sim --seed SEED [--mutant NAME] [--all]
        redis-lock-sim --mutants";
 
@@ -25,6 +26,8 @@ fn main() -> ExitCode {
 #[derive(Default)]
 struct Arguments {
     time: Duration,
+    /// No more than so many.
+    histories: u64,
     base: Option<u64>,
     /// So many histories that failed are enough.
     failures: usize,
@@ -36,13 +39,19 @@ struct Arguments {
 
 impl Arguments {
     fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
-        let mut arguments = Arguments { time: Duration::from_secs(60), failures: 20, ..Arguments::default() };
+        let mut arguments = Arguments {
+            time: Duration::from_secs(60),
+            histories: u64::MAX,
+            failures: 20,
+            ..Arguments::default()
+        };
         while let Some(word) = words.next() {
             let mut number = || words.next()?.parse::<u64>().ok();
             match word.as_str() {
                 "--minutes" => arguments.time = Duration::from_secs(60 * number()?),
                 "--seconds" => arguments.time = Duration::from_secs(number()?),
                 "--base" => arguments.base = Some(number()?),
+                "--histories" => arguments.histories = number()?,
                 "--failures" => arguments.failures = usize::try_from(number()?).ok()?,
                 "--seed" => arguments.seed = Some(number()?),
                 "--mutants" => arguments.mutants = true,
@@ -86,7 +95,7 @@ impl Arguments {
     fn many(self) -> ExitCode {
         let (first, begun) = (self.first(), Instant::now());
         println!("histories from seed {first}");
-        let limits = Limits { time: self.time, histories: u64::MAX, failures: self.failures };
+        let limits = Limits { time: self.time, histories: self.histories, failures: self.failures };
         let totals = search(first, limits, self.setup());
         print!("{}", report::totals(&totals, begun.elapsed()));
         ExitCode::from(u8::from(!totals.failed.is_empty()))

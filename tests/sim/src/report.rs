@@ -18,12 +18,13 @@ pub fn totals(totals: &Totals, time: Duration) -> String {
     let rate = totals.acquisitions as f64 / time.as_secs_f64();
     let mut text = format!(
         "{} histories in {} s: {} requests, {} acquisitions ({rate:.0} a second), {faults} faults, {} histories with \
-         a violation\n",
+         a violation, fingerprint {:016x}\n",
         totals.histories,
         time.as_secs(),
         totals.requests,
         totals.acquisitions,
-        totals.failed.len()
+        totals.failed.len(),
+        totals.fingerprint
     );
     for counts in [&totals.outcomes, &totals.faults] {
         for (kind, count) in counts {

@@ -14,6 +14,8 @@ pub struct Totals {
     pub requests: u64,
     pub outcomes: BTreeMap<&'static str, u64>,
     pub faults: BTreeMap<&'static str, u64>,
+    /// Of all histories together, in whatever order they were run.
+    pub fingerprint: u64,
     /// Those with a violation.
     pub failed: Vec<Report>,
 }
@@ -23,6 +25,7 @@ impl Totals {
         self.histories += 1;
         self.acquisitions += report.acquisitions;
         self.requests += report.requests;
+        self.fingerprint ^= report.fingerprint;
         for (sum, counts) in [(&mut self.faults, &report.faults), (&mut self.outcomes, &report.outcomes)] {
             counts.iter().for_each(|(kind, count)| *sum.entry(kind).or_default() += count);
         }
