@@ -195,7 +195,8 @@ impl Node {
     }
 
     fn set(&self, state: State) {
-        self.state.change(|now| *now = state);
+        // The connection of before may end with this: not while the state is locked.
+        drop(self.state.change(|now| std::mem::replace(now, state)));
     }
 
     /// Makes the connection and makes it again, for ever.

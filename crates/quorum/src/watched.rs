@@ -21,10 +21,11 @@ impl<T> Watched<T> {
         self.value.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the value, and wakes all who wait.
-    pub fn change(&self, change: impl FnOnce(&mut T)) {
-        change(&mut self.value.write().unwrap_or_else(PoisonError::into_inner));
+    /// Changes the value, and wakes all who wait. Returns what the change does.
+    pub fn change<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+        let result = change(&mut self.value.write().unwrap_or_else(PoisonError::into_inner));
         self.changed.notify_waiters();
+        result
     }
 
     /// Returns what `look` finds in the value, as soon as it finds something.

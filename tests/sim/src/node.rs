@@ -1,5 +1,7 @@
 //! One simulated server process with the module, as the event loop in `host.rs` sees it.
 
+use crate::mutants::Mutant;
+
 /// What is left of a server's data after a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {
@@ -18,6 +20,8 @@ pub struct NodeOptions {
     pub cooldown_ms: u64,
     /// For what it draws by chance: the moment of a snapshot.
     pub seed: u64,
+    /// What is deliberately wrong.
+    pub mutant: Option<Mutant>,
 }
 
 /// A server. Nothing in it happens by itself: the host calls it, with the server's clocks set.

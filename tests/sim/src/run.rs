@@ -100,7 +100,7 @@ fn begin(random: &mut SmallRng, setup: Setup) -> Rc<World> {
     let host = |number: usize| {
         let (ppm, wall) = (scenario.draw_ppm(random), scenario.draw_wall_offset(random));
         let clock = Clock::new(time, random.random_range(0..1_000_000_000), ppm, wall);
-        let node = (setup.make)(scenario.node_options(random.random()));
+        let node = (setup.make)(scenario.node_options(random.random(), setup.mutant));
         let front = Front::new(number, setup.mutant);
         Rc::new(Host::new(number, node, front, clock, &network, &history, random.random()))
     };

@@ -87,8 +87,8 @@ impl Scenario {
         }
     }
 
-    pub fn node_options(&self, seed: u64) -> NodeOptions {
-        NodeOptions { cooldown_ms: self.cooldown_ms, seed }
+    pub fn node_options(&self, seed: u64, mutant: Option<Mutant>) -> NodeOptions {
+        NodeOptions { cooldown_ms: self.cooldown_ms, seed, mutant }
     }
 
     /// By how much a clock's rate is wrong.
