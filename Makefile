@@ -15,7 +15,7 @@ export REDIS_LOCK_MODULE ?= $(abspath $(or $(CARGO_TARGET_DIR),target))/release/
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build tool run demo port test matrix bench fmt lint clean
+.PHONY: help setup build tool run demo port test matrix sim bench fmt lint clean
 # Prerequisites stand in the order in which they have to happen; cargo uses all cores by itself.
 .NOTPARALLEL:
 
@@ -51,6 +51,9 @@ test: setup ## Check everything: format, clippy, build, all tests (needs no runn
 matrix: setup ## Run the tests on newer servers too: Redis 8, Valkey 8.1 and 9 (fetched once, SERVERS="valkey-9.1" for some)
 	cargo build --release
 	scripts/matrix.sh $(SERVERS)
+
+sim: setup ## Run the client against simulated servers on virtual time, MINUTES=20 (SEED=… repeats one history)
+	cargo run --release --package redis-lock-sim -- $(if $(SEED),--seed $(SEED),--minutes $(or $(MINUTES),20))
 
 bench: build ## Measure: lock against SET NX PX, memory, a million locks held
 	cargo run --release --package redis-lock-bench

@@ -1,7 +1,6 @@
 //! Asks for a lock, again and again if it must be.
 
 use crate::attempt::Attempt;
-use crate::clock::Moment;
 use crate::command::Terms;
 use crate::error::Error;
 use crate::inner::Inner;
@@ -115,16 +114,17 @@ impl Acquire {
         self.check()?;
         let ttl = Duration::from_millis(self.ttl.as_millis() as u64);
         let terms = Arc::new(self.terms);
-        let options = &self.quorum.options;
-        let begun = Moment::now();
+        let quorum = &self.quorum;
+        let options = &quorum.options;
+        let begun = quorum.now();
         let mut retries = 0;
         loop {
             // Who asks once, without waiting, waits for the answer as long as a node may take.
             let patience = match self.wait {
                 None | Some(Duration::ZERO) => Duration::MAX,
-                Some(wait) => wait.saturating_sub(Moment::now().since(begun)).max(MIN_PATIENCE),
+                Some(wait) => wait.saturating_sub(quorum.now().since(begun)).max(MIN_PATIENCE),
             };
-            let error = match Attempt::run(&self.quorum, &terms, ttl, patience).await {
+            let error = match Attempt::run(quorum, &terms, ttl, patience).await {
                 Err(error @ (Error::Held(_) | Error::NoQuorum(_) | Error::Late(_))) => error,
                 result => return result,
             };
@@ -133,18 +133,18 @@ impl Acquire {
             }
             // All that is left to try again in.
             let left = match self.wait {
-                Some(wait) => wait.saturating_sub(Moment::now().since(begun)),
+                Some(wait) => wait.saturating_sub(quorum.now().since(begun)),
                 None => options.retry_delay.saturating_mul(options.retry_count.saturating_sub(retries)),
             };
-            if matches!(error, Error::Held(_)) && waiting::is_possible(&self.quorum, &terms, left) {
-                match waiting::wait_in_line(&self.quorum, &terms, ttl, left).await {
+            if matches!(error, Error::Held(_)) && waiting::is_possible(quorum, &terms, left) {
+                match waiting::wait_in_line(quorum, &terms, ttl, left).await {
                     waiting::Waited::Granted(lock) => return Ok(lock),
                     waiting::Waited::TimedOut => return Err(error),
                     waiting::Waited::Refused(error) => return Err(error),
                     waiting::Waited::Failed => {}
                 }
             }
-            let waited = Moment::now().since(begun);
+            let waited = quorum.now().since(begun);
             let out_of_time = match self.wait {
                 Some(wait) => waited >= wait,
                 None => retries >= options.retry_count,
@@ -154,7 +154,7 @@ impl Acquire {
             }
             // What is left of the wait is waited for, and then asked for once more.
             let left = self.wait.map_or(Duration::MAX, |wait| wait - waited);
-            tokio::time::sleep(options.pause().min(left)).await;
+            tokio::time::sleep(options.pause(quorum.environment.random_fraction()).min(left)).await;
             retries += 1;
         }
     }

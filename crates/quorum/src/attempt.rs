@@ -52,7 +52,7 @@ impl Attempt {
             match attempt.in_flight.next().await {
                 Some(completion) => {
                     // What is left to agree on would be no lock any more.
-                    late = completion.reply.is_ok() && attempt.end() <= Moment::now();
+                    late = completion.reply.is_ok() && attempt.end() <= quorum.now();
                     attempt.complete(completion);
                 }
                 None => break,
@@ -88,9 +88,9 @@ impl Attempt {
         ttl: Duration,
         patience: Duration,
     ) -> Result<Attempt, Error> {
-        let owner = fresh_owner()
+        let owner = fresh_owner(&*quorum.environment)
             .map_err(|error| Error::Config(format!("no random number for an owner: {error}")))?;
-        let started = Moment::now();
+        let started = quorum.now();
         let proposal = quorum.proposal();
         let nodes = quorum.nodes.len();
         let (agreement, messages) = Agreement::begin(nodes, terms.kind, proposal);
@@ -149,10 +149,7 @@ impl Attempt {
     /// The lock, if there is validity left.
     fn take_lock(&mut self, token: u64) -> Option<Lock> {
         let end = self.end();
-        if end <= Moment::now() {
-            return None;
-        }
-        let mut claim = self.claim.take()?;
+        let mut claim = self.claim.take_if(|claim| claim.quorum.now() < end)?;
         claim.quorum.complete(token, self.one_round);
         // Some may have been sent only when their connection was there. They are not dropped before the lock
         // is: what is not written yet would not be sent.

@@ -16,11 +16,6 @@ const CLOCK: ClockId = ClockId::Monotonic;
 pub(crate) struct Moment(u64);
 
 impl Moment {
-    pub fn now() -> Moment {
-        let time = clock_gettime(CLOCK);
-        Moment::from_nanos(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
-    }
-
     pub fn from_nanos(nanos: u64) -> Moment {
         Moment(nanos)
     }
@@ -40,9 +35,14 @@ impl Moment {
     }
 }
 
-/// Microseconds since 1970 by the wall clock, moved by so many milliseconds (for tests).
-pub(crate) fn wall_clock(ahead_ms: i64) -> u64 {
+/// Nanoseconds since the machine was started.
+pub(crate) fn boot_time() -> u64 {
+    let time = clock_gettime(CLOCK);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Microseconds since 1970 by the wall clock.
+pub(crate) fn wall_clock() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let micros = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
-    micros.saturating_add_signed(ahead_ms.saturating_mul(1_000))
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }

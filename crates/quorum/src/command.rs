@@ -1,9 +1,9 @@
 //! The commands that nodes are sent, and what their replies mean.
 
 use crate::Kind;
+use crate::environment::Environment;
 use crate::error::NodeError;
 use crate::resources::Resources;
-use rand::TryRngCore;
 use redis::{Cmd, RedisError, Value};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use std::time::Duration;
 const OWNER_LENGTH: usize = 27;
 const OWNER_ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// A fresh owner, from the randomness of the operating system.
+/// A fresh owner, from randomness that nobody can guess.
 ///
 /// # Errors
 /// What the operating system said where it has none.
-pub(crate) fn fresh_owner() -> Result<String, rand::rand_core::OsError> {
+pub(crate) fn fresh_owner(environment: &dyn Environment) -> Result<String, rand::rand_core::OsError> {
     let mut bytes = [0; OWNER_LENGTH];
-    rand::rngs::OsRng.try_fill_bytes(&mut bytes)?;
+    environment.random_bytes(&mut bytes)?;
     Ok(bytes.iter().map(|byte| char::from(OWNER_ALPHABET[usize::from(byte % 64)])).collect())
 }
 
@@ -154,6 +154,7 @@ fn lower(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::environment::System;
 
     fn text(command: &Cmd) -> String {
         let words = command.args_iter().map(|word| match word {
@@ -201,7 +202,8 @@ mod tests {
 
     #[test]
     fn owners_differ() {
-        let owners: std::collections::HashSet<_> = (0..1_000).map(|_| fresh_owner().unwrap()).collect();
+        let owners: std::collections::HashSet<_> =
+            (0..1_000).map(|_| fresh_owner(&System).unwrap()).collect();
         assert_eq!(owners.len(), 1_000);
         assert!(owners.iter().all(|owner| owner.len() == OWNER_LENGTH));
     }

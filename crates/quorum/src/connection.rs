@@ -2,6 +2,7 @@
 
 use crate::changes::Changes;
 use crate::command::{Packed, Reply, read_error, read_reply};
+use crate::environment::Environment;
 use crate::error::NodeError;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, PushInfo, RedisError, RedisResult, Value};
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 /// A node that has let a time limit pass, and has so many unanswered requests, is asked no more until it
 /// answers, so that one that is silent for long costs no memory without end.
@@ -27,6 +29,8 @@ pub(crate) struct Connection {
     /// Different for each connection ever made to the node.
     pub generation: u64,
     connection: MultiplexedConnection,
+    /// The task that drives it, if it must be ended with it.
+    driver: Option<AbortHandle>,
     sent: AtomicU64,
     answered: AtomicU64,
     state: Arc<ConnectionState>,
@@ -54,7 +58,12 @@ impl ConnectionState {
 impl Connection {
     /// # Errors
     /// What went wrong with the connection, the log-in or the choice of the database.
-    pub async fn open(client: &Client, generation: u64, changes: &Changes) -> Result<Connection, NodeError> {
+    pub async fn open(
+        environment: &dyn Environment,
+        client: &Client,
+        generation: u64,
+        changes: &Changes,
+    ) -> Result<Connection, NodeError> {
         let state = Arc::new(ConnectionState::default());
         let seen = Arc::clone(&state);
         let changes = changes.clone();
@@ -73,13 +82,14 @@ impl Connection {
             .set_response_timeout(None)
             .set_pipeline_buffer_size(PIPELINE)
             .set_push_sender(on_push);
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
-        let connection = connection.map_err(|error| match read_error(error) {
+        let connection = environment.connect(client, &config).await;
+        let (connection, driver) = connection.map_err(|error| match read_error(error) {
             Err(NodeError::Broken(what)) => NodeError::Unreachable(what),
             Err(other) => other,
             Ok(reply) => NodeError::Unexpected(format!("{reply:?}")),
         })?;
-        Ok(Connection { generation, connection, sent: AtomicU64::new(0), answered: AtomicU64::new(0), state })
+        let (sent, answered) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Connection { generation, connection, driver, sent, answered, state })
     }
 
     /// From now on the server tells of changes of what is read over this connection, if the user may ask for that.
@@ -139,6 +149,7 @@ impl Connection {
             }
         };
         tokio::select! {
+            biased;
             () = self.broken() => {}
             () = count => {}
         }
@@ -178,6 +189,14 @@ impl Connection {
 
     fn unanswered(&self) -> u64 {
         self.sent.load(Ordering::Relaxed).saturating_sub(self.answered.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(driver) = &self.driver {
+            driver.abort();
+        }
     }
 }
 

@@ -54,7 +54,7 @@ pub(crate) async fn extend(lock: &Arc<LockState>, ttl: Duration) -> Result<Durat
     lock.quorum.options.check_ttl(ttl)?;
     let ttl = Duration::from_millis(ttl.as_millis() as u64);
     let mut extension = Extension::begin(lock, ttl);
-    let started = Moment::now();
+    let started = lock.quorum.now();
     let mut over = std::pin::pin!(lock.over.notified());
     over.as_mut().enable();
     extension.ask_all();
@@ -241,7 +241,7 @@ impl Extension {
     }
 
     fn conclude(&self, verdict: Verdict, started: Moment) -> Result<Duration, Error> {
-        let now = Moment::now();
+        let now = self.lock.quorum.now();
         let failure = || self.lock.failure(&self.known());
         if self.lock.is_over() || self.lock.end() <= now || matches!(verdict, Verdict::Overtaken) {
             self.lock.end_now();

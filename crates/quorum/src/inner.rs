@@ -1,21 +1,24 @@
 //! What a quorum and all that came from it have in common.
 
 use crate::changes::Changes;
+use crate::clock::Moment;
 use crate::command::Terms;
+use crate::environment::Environment;
 use crate::error::{Error, Failure, NodeAnswer, NodeReport};
 use crate::node::Node;
 use crate::options::Options;
+use crate::watched::Watched;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 pub(crate) struct Inner {
     pub nodes: Vec<Arc<Node>>,
     pub options: Options,
+    pub environment: Arc<dyn Environment>,
     /// What the servers tell of by themselves.
     pub changes: Changes,
     /// The highest token that an acquisition was completed with.
@@ -26,34 +29,46 @@ pub(crate) struct Inner {
     pub acquired: AtomicU64,
     pub in_one_round: AtomicU64,
     runtime: Handle,
-    cleaning: watch::Sender<usize>,
+    cleaning: Watched<usize>,
     connecting: Vec<AbortHandle>,
 }
 
 impl Inner {
     /// Starts a task for each node, on the runtime in whose context this is called.
-    pub fn start(nodes: Vec<Arc<Node>>, options: Options, changes: Changes) -> Inner {
+    pub fn start(
+        nodes: Vec<Arc<Node>>,
+        options: Options,
+        environment: Arc<dyn Environment>,
+        changes: Changes,
+    ) -> Inner {
         let runtime = Handle::current();
         let connect = |node: &Arc<Node>| runtime.spawn(Arc::clone(node).keep_connected()).abort_handle();
         Inner {
             connecting: nodes.iter().map(connect).collect(),
             nodes,
             options,
+            environment,
             changes,
             completed: AtomicU64::new(0),
             wall_ahead_ms: AtomicI64::new(0),
             acquired: AtomicU64::new(0),
             in_one_round: AtomicU64::new(0),
             runtime,
-            cleaning: watch::Sender::new(0),
+            cleaning: Watched::new(0),
         }
     }
 
     /// The token to propose: the wall clock, or what follows the highest token completed with. Grants that
     /// were not taken don't count: a node that runs ahead would spoil every proposal.
     pub fn proposal(&self) -> u64 {
-        let clock = crate::clock::wall_clock(self.wall_ahead_ms.load(Ordering::Relaxed));
+        let ahead = self.wall_ahead_ms.load(Ordering::Relaxed).saturating_mul(1_000);
+        let clock = self.environment.wall_clock().saturating_add_signed(ahead);
         clock.max(self.completed() + 1)
+    }
+
+    /// The moment, on the clock that the validity is counted on.
+    pub fn now(&self) -> Moment {
+        Moment::from_nanos(self.environment.boot_time())
     }
 
     /// The highest token that an acquisition was completed with so far: what begins from here on gets a higher one.
@@ -102,8 +117,7 @@ impl Inner {
 
     /// Returns when nothing runs in the background.
     pub async fn settled(&self) {
-        // The sender is this value's own: it lives.
-        let _ = self.cleaning.subscribe().wait_for(|running| *running == 0).await;
+        self.cleaning.wait_for(|running| (*running == 0).then_some(())).await;
     }
 
     pub fn failure(&self, terms: &Terms, answers: &[NodeAnswer], left: Duration) -> Failure {
@@ -133,13 +147,13 @@ struct Running(Arc<Inner>);
 
 impl Running {
     fn new(quorum: &Arc<Inner>) -> Running {
-        quorum.cleaning.send_modify(|running| *running += 1);
+        quorum.cleaning.change(|running| *running += 1);
         Running(Arc::clone(quorum))
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.cleaning.send_modify(|running| *running -= 1);
+        self.0.cleaning.change(|running| *running -= 1);
     }
 }

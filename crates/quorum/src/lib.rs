@@ -45,6 +45,8 @@ mod cleanup;
 mod clock;
 mod command;
 mod connection;
+#[doc(hidden)]
+pub mod environment;
 mod error;
 mod extend;
 mod in_flight;
@@ -59,6 +61,7 @@ mod renewal;
 mod resources;
 mod using;
 mod waiting;
+mod watched;
 
 pub use acquire::Acquire;
 pub use error::{Error, Failure, NodeAnswer, NodeError, NodeReport};

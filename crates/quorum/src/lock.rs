@@ -244,7 +244,7 @@ impl LockState {
     pub fn validity(&self) -> Duration {
         match self.is_over() {
             true => Duration::ZERO,
-            false => self.end().since(Moment::now()),
+            false => self.end().since(self.quorum.now()),
         }
     }
 
@@ -291,6 +291,7 @@ impl LockState {
         let names = self.resources();
         self.track();
         tokio::select! {
+            biased;
             () = tokio::time::sleep(after) => {}
             () = changes.changed(&names) => {}
         }

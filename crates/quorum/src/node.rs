@@ -3,15 +3,18 @@
 use crate::changes::Changes;
 use crate::command::{Packed, Reply};
 use crate::connection::{Asked, Connection};
+use crate::environment::Environment;
 use crate::error::{Error, NodeError};
+use crate::watched::Watched;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
-use tokio::sync::{Notify, watch};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// A host that is gone is noticed after this; one that is only slow is not given up.
 const HOST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,10 +37,11 @@ pub(crate) struct Node {
     pub name: String,
     number: usize,
     client: Client,
-    state: watch::Sender<State>,
+    state: Watched<State>,
     hurry: Notify,
     identities: Arc<Identities>,
     changes: Changes,
+    environment: Arc<dyn Environment>,
     connect_timeout: Duration,
     /// Connections for requests that wait on the server, not in use at the moment.
     spare: Mutex<Vec<Arc<Connection>>>,
@@ -51,6 +55,7 @@ impl Node {
         url: &str,
         identities: &Arc<Identities>,
         changes: &Changes,
+        environment: &Arc<dyn Environment>,
         connect_timeout: Duration,
     ) -> Result<Node, Error> {
         // Not the URL itself: there may be a password in it.
@@ -78,10 +83,11 @@ impl Node {
             client: Client::open(info).map_err(wrong)?,
             name,
             number,
-            state: watch::Sender::new(State::Down { attempts: 0, since: None, why }),
+            state: Watched::new(State::Down { attempts: 0, since: None, why }),
             hurry: Notify::new(),
             identities: Arc::clone(identities),
             changes: changes.clone(),
+            environment: Arc::clone(environment),
             connect_timeout,
             spare: Mutex::default(),
         })
@@ -120,41 +126,32 @@ impl Node {
 
     /// Whether a first attempt to connect has ended, either way.
     pub async fn tried(&self) {
-        let tried = |state: &State| !matches!(state, State::Down { attempts: 0, .. });
-        // The sender is this node's own: it lives.
-        let _ = self.state.subscribe().wait_for(tried).await;
+        let tried = |state: &State| (!matches!(state, State::Down { attempts: 0, .. })).then_some(());
+        self.state.wait_for(tried).await;
     }
 
     /// Returns once there is a connection other than the one of this generation.
     pub async fn link_after(&self, generation: u64) -> Arc<Connection> {
-        let mut state = self.state.subscribe();
-        loop {
-            match &*state.borrow_and_update() {
-                State::Up(link) if link.generation != generation => return Arc::clone(link),
-                _ => {}
-            }
-            // The sender is this node's own: it lives.
-            let _ = state.changed().await;
-        }
+        let later = |state: &State| match state {
+            State::Up(link) if link.generation != generation => Some(Arc::clone(link)),
+            _ => None,
+        };
+        self.state.wait_for(later).await
     }
 
     /// The connection as soon as there is one, or why the next attempt to make one failed.
     async fn next_link(&self) -> Result<Arc<Connection>, NodeError> {
-        let mut state = self.state.subscribe();
-        let before = match &*state.borrow_and_update() {
+        let before = match &*self.state.borrow() {
             State::Up(link) => return Ok(Arc::clone(link)),
             State::Down { attempts, .. } => *attempts,
         };
         self.hurry.notify_one();
-        loop {
-            // The sender is this node's own: it lives.
-            let _ = state.changed().await;
-            match &*state.borrow_and_update() {
-                State::Up(link) => return Ok(Arc::clone(link)),
-                State::Down { attempts, why, .. } if *attempts > before => return Err(why.clone()),
-                State::Down { .. } => {}
-            }
-        }
+        let next = |state: &State| match state {
+            State::Up(link) => Some(Ok(Arc::clone(link))),
+            State::Down { attempts, why, .. } if *attempts > before => Some(Err(why.clone())),
+            State::Down { .. } => None,
+        };
+        self.state.wait_for(next).await
     }
 
     /// A connection for a request that waits on the server: others must not wait behind it.
@@ -185,7 +182,7 @@ impl Node {
 
     async fn open(&self, generation: u64) -> Result<Arc<Connection>, NodeError> {
         let open = async {
-            let link = Connection::open(&self.client, generation, &self.changes).await?;
+            let link = Connection::open(&*self.environment, &self.client, generation, &self.changes).await?;
             let (run_id, ()) = tokio::join!(link.run_id(), link.track());
             Ok((link, run_id?))
         };
@@ -195,6 +192,11 @@ impl Node {
         let (link, run_id) = tokio::time::timeout(self.connect_timeout, open).await.map_err(late)??;
         self.identities.claim(self.number, &self.name, run_id).map_err(NodeError::SameServer)?;
         Ok(Arc::new(link))
+    }
+
+    fn set(&self, state: State) {
+        // The connection of before may end with this: not while the state is locked.
+        drop(self.state.change(|now| std::mem::replace(now, state)));
     }
 
     /// Makes the connection and makes it again, for ever.
@@ -208,20 +210,20 @@ impl Node {
             match self.open(generation).await {
                 Ok(link) => {
                     backoff = MIN_BACKOFF;
-                    self.state.send_replace(State::Up(Arc::clone(&link)));
+                    self.set(State::Up(Arc::clone(&link)));
                     link.watch().await;
                     self.identities.forget(self.number);
                     // They may lead to a server that is no master any more.
                     self.spare().clear();
                     // Not counted as an attempt in vain: requests wait for the next one.
                     let why = NodeError::Unreachable("the connection broke".into());
-                    self.state.send_replace(State::Down { attempts, since: None, why });
+                    self.set(State::Down { attempts, since: None, why });
                 }
                 Err(why) => {
                     let since = Some(Instant::now());
-                    self.state.send_replace(State::Down { attempts, since, why });
+                    self.set(State::Down { attempts, since, why });
                     tokio::time::sleep(MIN_BACKOFF).await;
-                    let pause = backoff.mul_f64(rand::random_range(0.5..=1.0));
+                    let pause = backoff.mul_f64(0.5 + 0.5 * self.environment.random_fraction());
                     let _ = tokio::time::timeout(pause, self.hurry.notified()).await;
                     backoff = (backoff * 2).min(MAX_BACKOFF);
                 }

@@ -118,9 +118,9 @@ impl Options {
         self.lost_margin.unwrap_or_else(derived)
     }
 
-    /// The time until the next attempt: delay ± jitter, at random.
-    pub(crate) fn pause(&self) -> Duration {
-        let jitter = self.retry_jitter.mul_f64(rand::random_range(0.0..=2.0));
+    /// The time until the next attempt: delay ± jitter, at random: by a number from 0 to 1.
+    pub(crate) fn pause(&self, random: f64) -> Duration {
+        let jitter = self.retry_jitter.mul_f64(2.0 * random);
         self.retry_delay.saturating_add(jitter).saturating_sub(self.retry_jitter)
     }
 }
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn pauses_lie_around_the_delay() {
         let options = Options { retry_delay: ms(20), retry_jitter: ms(30), ..Options::default() };
-        let pauses: Vec<_> = (0..1_000).map(|_| options.pause()).collect();
+        let pauses: Vec<_> = (0..1_000).map(|_| options.pause(rand::random_range(0.0..=1.0))).collect();
         assert!(pauses.iter().all(|pause| *pause <= ms(50)));
         assert!(pauses.iter().any(|pause| *pause > ms(40)) && pauses.contains(&ms(0)));
     }

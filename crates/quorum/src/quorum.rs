@@ -2,6 +2,7 @@
 
 use crate::acquire::Acquire;
 use crate::changes::Changes;
+use crate::environment::{Environment, System};
 use crate::error::Error;
 use crate::inner::Inner;
 use crate::lock::Lease;
@@ -49,10 +50,24 @@ impl Quorum {
     where
         U: IntoIterator<Item: AsRef<str>>,
     {
+        Quorum::connect_in(Arc::new(System), urls, options).await
+    }
+
+    /// As [`Quorum::connect`], with clocks, randomness and connections of one's own, for simulators.
+    #[doc(hidden)]
+    pub async fn connect_in<U>(
+        environment: Arc<dyn Environment>,
+        urls: U,
+        options: Options,
+    ) -> Result<Quorum, Error>
+    where
+        U: IntoIterator<Item: AsRef<str>>,
+    {
         options.check()?;
         let (identities, changes) = (Arc::new(Identities::default()), Changes::default());
         let node = |(number, url): (usize, U::Item)| {
-            Node::new(number, url.as_ref(), &identities, &changes, options.connect_timeout).map(Arc::new)
+            let timeout = options.connect_timeout;
+            Node::new(number, url.as_ref(), &identities, &changes, &environment, timeout).map(Arc::new)
         };
         let nodes: Vec<Arc<Node>> = urls.into_iter().enumerate().map(node).collect::<Result<_, _>>()?;
         if nodes.is_empty() {
@@ -63,7 +78,7 @@ impl Quorum {
                 return Err(Error::Config(format!("{} is listed twice: list each server once", node.name)));
             }
         }
-        let quorum = Quorum(Arc::new(Inner::start(nodes, options, changes)));
+        let quorum = Quorum(Arc::new(Inner::start(nodes, options, environment, changes)));
         quorum.connected().await;
         quorum.0.check_nodes()?;
         Ok(quorum)
@@ -84,6 +99,7 @@ impl Quorum {
             tokio::time::sleep(STRAGGLERS).await;
         };
         tokio::select! {
+            biased;
             () = all => {}
             () = majority => {}
         }

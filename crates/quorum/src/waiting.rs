@@ -1,7 +1,6 @@
 //! On a single node a request waits in line on the server, on a connection of its own, in place of asking again and again.
 
 use crate::cleanup::Cleanup;
-use crate::clock::Moment;
 use crate::command::{Packed, Reply, Terms, fresh_owner};
 use crate::connection::Connection;
 use crate::error::{Error, NodeAnswer, NodeError};
@@ -37,15 +36,15 @@ pub(crate) async fn wait_in_line(
     ttl: Duration,
     time: Duration,
 ) -> Waited {
-    let (begun, highest) = (Moment::now(), quorum.completed());
+    let (begun, highest) = (quorum.now(), quorum.completed());
     let link = tokio::time::timeout(time, quorum.nodes[NODE].link_to_wait_on()).await;
-    let (Ok(Ok(link)), Ok(owner)) = (link, fresh_owner()) else {
+    let (Ok(Ok(link)), Ok(owner)) = (link, fresh_owner(&*quorum.environment)) else {
         return Waited::Failed;
     };
-    let time = time.saturating_sub(Moment::now().since(begun));
+    let time = time.saturating_sub(quorum.now().since(begun));
     let claim = Some(Cleanup::new(quorum, terms, owner, ttl));
     let mut line = Line { claim, link: Some(link), ttl };
-    let begun = Moment::now();
+    let begun = quorum.now();
     match line.wait(time).await {
         // Dropped: cleaned up.
         Ok(Some(token)) if token <= highest => {
@@ -55,7 +54,7 @@ pub(crate) async fn wait_in_line(
         Ok(Some(token)) => line.confirm(token).await,
         Ok(None) => {
             line.leave();
-            match Moment::now().since(begun) + EARLY >= time {
+            match quorum.now().since(begun) + EARLY >= time {
                 true => Waited::TimedOut,
                 false => Waited::Failed,
             }
@@ -98,12 +97,12 @@ impl Line {
         let (Some(claim), Some(link)) = (&self.claim, &self.link) else {
             return Waited::Failed;
         };
-        let started = Moment::now();
+        let started = claim.quorum.now();
         let extend = claim.terms.extend(&claim.owner, self.ttl, None);
         let extended = ask(link, &extend, claim.limit).await;
         let allowance = claim.quorum.options.allowance(self.ttl);
         let end = started.after(self.ttl.saturating_sub(allowance));
-        if !matches!(extended, Ok(Reply::Number(_))) || end <= Moment::now() {
+        if !matches!(extended, Ok(Reply::Number(_))) || end <= claim.quorum.now() {
             return Waited::Failed;
         }
         self.leave();

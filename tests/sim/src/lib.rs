@@ -1,0 +1,30 @@
+//! Servers, the network and the real client crate on virtual time: one seed gives one history, bit by bit.
+//!
+//! A history runs on one thread, on tokio's paused clock. All that differs between two runs of a program is handed
+//! in: clocks, randomness, connections. See `run.rs` for how a history goes, `checks.rs` for what must be true of it.
+#![forbid(unsafe_code)]
+
+mod checks;
+mod clients;
+mod environment;
+mod faults;
+mod fingerprint;
+mod front;
+mod history;
+mod host;
+pub mod mutants;
+mod network;
+pub mod node;
+mod panics;
+pub mod report;
+mod resp;
+mod run;
+mod scenario;
+mod search;
+pub mod standin;
+mod time;
+mod world;
+
+pub use history::{Line, Violation};
+pub use run::{Report, Setup, run};
+pub use search::{Limits, Totals, search};

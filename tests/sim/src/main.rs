@@ -1,0 +1,129 @@
+//! Runs histories for a time, one of them by its seed, or the mutants.
+
+use redis_lock_sim::mutants::Mutant;
+use redis_lock_sim::{Limits, Setup, report, run, search, standin};
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime};
+
+const USAGE: &str =
+    "usage: redis-lock-sim [--minutes N | --seconds N] [--histories N] [--base SEED] [--failures N]
+       redis-lock-sim --seed SEED [--mutant NAME] [--all]
+       redis-lock-sim --mutants";
+
+/// A mutant that is not found in this time is not found.
+const MUTANT_TIME: Duration = Duration::from_secs(60);
+
+fn main() -> ExitCode {
+    match Arguments::parse(std::env::args().skip(1)) {
+        Some(arguments) => arguments.run(),
+        None => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[derive(Default)]
+struct Arguments {
+    time: Duration,
+    /// No more than so many.
+    histories: u64,
+    base: Option<u64>,
+    /// So many histories that failed are enough.
+    failures: usize,
+    seed: Option<u64>,
+    mutant: Option<Mutant>,
+    mutants: bool,
+    all: bool,
+}
+
+impl Arguments {
+    fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
+        let mut arguments = Arguments {
+            time: Duration::from_secs(60),
+            histories: u64::MAX,
+            failures: 20,
+            ..Arguments::default()
+        };
+        while let Some(word) = words.next() {
+            let mut number = || words.next()?.parse::<u64>().ok();
+            match word.as_str() {
+                "--minutes" => arguments.time = Duration::from_secs(60 * number()?),
+                "--seconds" => arguments.time = Duration::from_secs(number()?),
+                "--base" => arguments.base = Some(number()?),
+                "--histories" => arguments.histories = number()?,
+                "--failures" => arguments.failures = usize::try_from(number()?).ok()?,
+                "--seed" => arguments.seed = Some(number()?),
+                "--mutants" => arguments.mutants = true,
+                "--all" => arguments.all = true,
+                "--mutant" => arguments.mutant = Some(Mutant::named(&words.next()?)?),
+                _ => return None,
+            }
+        }
+        Some(arguments)
+    }
+
+    fn run(self) -> ExitCode {
+        match self.seed {
+            Some(seed) => self.one(seed),
+            None if self.mutants => mutants(self.first()),
+            None => self.many(),
+        }
+    }
+
+    /// The first seed: one that nobody has seen, unless it is given.
+    fn first(&self) -> u64 {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.base.unwrap_or(now.as_nanos() as u64 >> 10)
+    }
+
+    fn setup(&self) -> Setup {
+        Setup { make: standin::make, mutant: self.mutant, readable: self.seed.is_some() }
+    }
+
+    fn one(self, seed: u64) -> ExitCode {
+        let report = run(seed, self.setup());
+        if self.all {
+            for line in &report.lines {
+                println!("{:>10.3} {}", line.at as f64 / 1e6, line.text);
+            }
+        }
+        print!("{}", report::story(&report));
+        ExitCode::from(u8::from(!report.violations.is_empty()))
+    }
+
+    fn many(self) -> ExitCode {
+        let (first, begun) = (self.first(), Instant::now());
+        println!("histories from seed {first}");
+        let limits = Limits { time: self.time, histories: self.histories, failures: self.failures };
+        let totals = search(first, limits, self.setup());
+        print!("{}", report::totals(&totals, begun.elapsed()));
+        ExitCode::from(u8::from(!totals.failed.is_empty()))
+    }
+}
+
+/// Runs each mutant until it is found.
+fn mutants(first: u64) -> ExitCode {
+    let mut missed = 0;
+    for mutant in Mutant::ALL {
+        let begun = Instant::now();
+        let limits = Limits { time: MUTANT_TIME, histories: u64::MAX, failures: 1 };
+        let setup = Setup { make: standin::make, mutant: Some(mutant), readable: false };
+        let totals = search(first, limits, setup);
+        let (histories, seconds) = (totals.histories, begun.elapsed().as_secs_f64());
+        match totals.failed.first() {
+            Some(report) => {
+                let what = report.violations.first().map_or("", |violation| &violation.what);
+                println!(
+                    "{mutant:?}: found in {histories} histories, {seconds:.1} s: SEED={}: {what}",
+                    report.seed
+                );
+            }
+            None => {
+                println!("{mutant:?}: NOT FOUND in {histories} histories, {seconds:.1} s");
+                missed += 1;
+            }
+        }
+    }
+    ExitCode::from(u8::from(missed > 0))
+}

@@ -1,0 +1,147 @@
+//! What a history is made of, drawn from its seed.
+
+use crate::mutants::Mutant;
+use crate::node::NodeOptions;
+use rand::Rng;
+use rand::rngs::SmallRng;
+use redis_lock_quorum::{Kind, Options};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// The longest ttl that is asked for, in milliseconds.
+pub const MAX_TTL_MS: u64 = 3_000;
+/// How far wall clocks are apart, where they are not wild: in microseconds.
+const WALL_ERROR: i64 = 2_000_000;
+const HOUR: i64 = 3_600_000_000;
+
+/// What a resource is used for: kinds that may meet on it.
+#[derive(Clone, Copy, Debug)]
+pub enum Class {
+    Exclusive,
+    ReadersAndWriters,
+    Limit(u16),
+}
+
+#[derive(Clone, Debug)]
+pub struct Resource {
+    pub name: String,
+    pub class: Class,
+}
+
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub servers: usize,
+    pub clients: usize,
+    /// Tasks of each client.
+    pub workers: usize,
+    pub resources: Vec<Resource>,
+    /// How long bytes are under way, in microseconds.
+    pub delay: RangeInclusive<i64>,
+    /// How wrong the rates of clocks are, in parts per million.
+    pub max_ppm: i64,
+    pub faults: usize,
+    /// How long faults go on, in microseconds.
+    pub active: i64,
+    /// Whether clocks run right, and servers keep their holds or sit out a cooldown. If not, only tokens tell who came
+    /// later.
+    pub timed: bool,
+    /// Whether servers lose data. Then they have a cooldown, and their wall clocks are never set back: a
+    /// server's counter starts from its clock.
+    pub lossy: bool,
+    /// Whether wall clocks are set by an hour at a time: tokens then keep nodes from agreeing.
+    pub wild: bool,
+    pub options: Options,
+    /// Longest pause of a worker between two requests, in milliseconds.
+    pub idle_ms: u64,
+    pub cooldown_ms: u64,
+}
+
+impl Scenario {
+    /// A mutant is looked for where it can do harm.
+    pub fn draw(random: &mut SmallRng, mutant: Option<Mutant>) -> Scenario {
+        let (mut timed, lossy) = (random.random_bool(0.8), random.random_bool(0.5));
+        let mut servers = [1, 1, 3, 3, 3, 3, 5, 5][random.random_range(0..8)];
+        match mutant {
+            Some(Mutant::ConfirmsUnconditionally) => (timed, servers) = (false, 3),
+            Some(Mutant::ExtendRevives) => servers = 1,
+            _ => {}
+        }
+        let resources = random.random_range(1..=6);
+        let resource = |number| Resource { name: format!("r{number}"), class: class(random) };
+        let resources = (0..resources).map(resource).collect();
+        Scenario {
+            servers,
+            clients: random.random_range(2..=4),
+            workers: random.random_range(1..=3),
+            resources,
+            delay: [0..=0, -3_000..=1_000, 0..=2_000, 1_000..=5_000][random.random_range(0..4)].clone(),
+            max_ppm: if timed { [0, 100, 4_900, 4_900][random.random_range(0..4)] } else { 100_000 },
+            faults: random.random_range(5..=30),
+            active: random.random_range(5_000_000..=20_000_000),
+            timed,
+            lossy,
+            wild: !lossy && random.random_bool(0.2),
+            options: options(random),
+            idle_ms: [3, 30, 200][random.random_range(0..3)],
+            cooldown_ms: if lossy && timed { MAX_TTL_MS } else { 0 },
+        }
+    }
+
+    pub fn node_options(&self, seed: u64, mutant: Option<Mutant>) -> NodeOptions {
+        NodeOptions { cooldown_ms: self.cooldown_ms, seed, mutant }
+    }
+
+    /// By how much a clock's rate is wrong.
+    pub fn draw_ppm(&self, random: &mut SmallRng) -> i64 {
+        // As wrong as may be, more often than not.
+        match random.random_range(0..3) {
+            0 => self.max_ppm,
+            1 => -self.max_ppm,
+            _ => random.random_range(-self.max_ppm..=self.max_ppm),
+        }
+    }
+
+    /// By how much a wall clock is wrong at first.
+    pub fn draw_wall_offset(&self, random: &mut SmallRng) -> i64 {
+        random.random_range(-WALL_ERROR / 2..=WALL_ERROR / 2)
+    }
+
+    /// By how much a server's wall clock is set, from where it is.
+    pub fn draw_wall_step(&self, random: &mut SmallRng, offset: i64) -> i64 {
+        let lowest = if self.lossy { offset } else { -WALL_ERROR };
+        match self.wild {
+            true => random.random_range(-HOUR..=HOUR),
+            false => random.random_range(lowest..=WALL_ERROR.max(lowest)) - offset,
+        }
+    }
+}
+
+fn class(random: &mut SmallRng) -> Class {
+    match random.random_range(0..5) {
+        0 => Class::ReadersAndWriters,
+        1 => Class::Limit(random.random_range(2..=3)),
+        _ => Class::Exclusive,
+    }
+}
+
+fn options(random: &mut SmallRng) -> Options {
+    let retry_ms = [20, 50, 200][random.random_range(0..3)];
+    Options {
+        retry_delay: Duration::from_millis(retry_ms),
+        retry_jitter: Duration::from_millis(retry_ms / 2),
+        retry_count: random.random_range(0..=3),
+        node_timeout: random.random_bool(0.3).then(|| Duration::from_millis(random.random_range(15..=200))),
+        ..Options::default()
+    }
+}
+
+impl Class {
+    pub fn draw_kind(self, random: &mut SmallRng) -> Kind {
+        match self {
+            Class::Exclusive => Kind::Exclusive,
+            Class::ReadersAndWriters if random.random_bool(0.7) => Kind::Shared,
+            Class::ReadersAndWriters => Kind::Exclusive,
+            Class::Limit(n) => Kind::Limit(n),
+        }
+    }
+}
