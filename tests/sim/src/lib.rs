@@ -6,6 +6,7 @@
 
 mod checks;
 mod clients;
+pub mod engine_node;
 mod environment;
 mod faults;
 mod fingerprint;
@@ -21,7 +22,6 @@ mod resp;
 mod run;
 mod scenario;
 mod search;
-pub mod standin;
 mod time;
 mod world;
 

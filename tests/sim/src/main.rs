@@ -1,7 +1,7 @@
 //! Runs histories for a time, one of them by its seed, or the mutants.
 
 use redis_lock_sim::mutants::Mutant;
-use redis_lock_sim::{Limits, Setup, report, run, search, standin};
+use redis_lock_sim::{Limits, Setup, engine_node, report, run, search};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -78,7 +78,7 @@ impl Arguments {
     }
 
     fn setup(&self) -> Setup {
-        Setup { make: standin::make, mutant: self.mutant, readable: self.seed.is_some() }
+        Setup { make: engine_node::make, mutant: self.mutant, readable: self.seed.is_some() }
     }
 
     fn one(self, seed: u64) -> ExitCode {
@@ -108,7 +108,7 @@ fn mutants(first: u64) -> ExitCode {
     for mutant in Mutant::ALL {
         let begun = Instant::now();
         let limits = Limits { time: MUTANT_TIME, histories: u64::MAX, failures: 1 };
-        let setup = Setup { make: standin::make, mutant: Some(mutant), readable: false };
+        let setup = Setup { make: engine_node::make, mutant: Some(mutant), readable: false };
         let totals = search(first, limits, setup);
         let (histories, seconds) = (totals.histories, begun.elapsed().as_secs_f64());
         match totals.failed.first() {

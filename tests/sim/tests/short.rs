@@ -1,7 +1,7 @@
 //! The short form: fixed seeds, a few seconds. The long one is `make sim`.
 
 use redis_lock_sim::mutants::Mutant;
-use redis_lock_sim::{Limits, Setup, report, run, search, standin};
+use redis_lock_sim::{Limits, Setup, engine_node, report, run, search};
 use std::time::Duration;
 
 /// So many histories.
@@ -14,7 +14,7 @@ const MUTANT: u64 = 3_000;
 const FOREVER: Duration = Duration::from_secs(3_600);
 
 fn setup(mutant: Option<Mutant>) -> Setup {
-    Setup { make: standin::make, mutant, readable: false }
+    Setup { make: engine_node::make, mutant, readable: false }
 }
 
 #[test]
