@@ -170,7 +170,11 @@ impl Fault {
     fn jump(&mut self) {
         let (server, micros) = (self.server(), self.random.random_range(0..=3_000_000));
         self.note("monotonic clock jumped", || format!("node {server}, {micros} µs"));
-        self.world.hosts[server].clock.miss(-micros);
+        let clock = &self.world.hosts[server].clock;
+        clock.miss(-micros);
+        if self.world.scenario.lossy {
+            clock.step_wall(micros);
+        }
     }
 
     /// An operator's DEL, or a program that goes on with it for a while.

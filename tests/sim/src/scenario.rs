@@ -45,8 +45,9 @@ pub struct Scenario {
     /// Whether clocks run right, and servers keep their holds or sit out a cooldown. If not, only tokens tell who came
     /// later.
     pub timed: bool,
-    /// Whether servers lose data. Then they have a cooldown, and their wall clocks are never set back: a
-    /// server's counter starts from its clock.
+    /// Whether servers lose data. Then they have a cooldown, and their wall clocks never fall behind the monotonic
+    /// ones, neither set back nor left behind by a jump: a counter that is lost starts again from the wall clock, and
+    /// Claim 1 asks that this is not below what the server had accepted by its monotonic clock.
     pub lossy: bool,
     /// Whether wall clocks are set by an hour at a time: tokens then keep nodes from agreeing.
     pub wild: bool,
