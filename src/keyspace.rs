@@ -1,7 +1,7 @@
 //! Locks that come and go by other ways than the LOCK commands: what the engine is told of it.
 
 use redis_lock_core::{Lock, TOKEN_END};
-use redis_lock_engine::Origin;
+use redis_lock_engine::{Origin, NOWHERE};
 
 use crate::ffi::arguments::Str;
 use crate::ffi::context::Ctx;
@@ -19,8 +19,12 @@ pub fn on_added(module: &'static Module, ctx: &Ctx, name: Str, from: Origin) {
     module.tell(|engine| engine.on_added(ValueRef::new(value), from));
 }
 
-/// A key's value is being removed, or is freed after it left by a way that told nobody.
+/// A key's value is being removed, or is freed after it left by a way that told nobody. What the engine emptied
+/// itself is no news to it.
 pub fn on_removed(module: &'static Module, value: &Value) {
+    if value.lock().is_empty() && value.place() == NOWHERE {
+        return;
+    }
     let now = module.now();
     let held = module.tell(|engine| engine.on_removed(ValueRef::new(value), now));
     if held {

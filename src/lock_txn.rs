@@ -54,7 +54,8 @@ impl<'c> LockTxn<'c> {
     ///
     /// # Errors
     /// Returns [`Error::WrongType`] if something else lies there.
-    #[inline]
+    // Always: what it returns is large, and is made where it stays.
+    #[inline(always)]
     pub fn open(
         module: &'static Module,
         ctx: &'c Ctx,
@@ -67,7 +68,7 @@ impl<'c> LockTxn<'c> {
         // Also a release grants, if somebody waits.
         let may_grant = purpose != Purpose::Release || !engine.queues().is_empty();
         let expires = may_grant && key.expires();
-        let open = engine.open(place, key.lend(), expires, purpose == Purpose::Follow);
+        let open = engine.open(place, key.lend(place), expires, purpose == Purpose::Follow);
         Ok(LockTxn { key, open, deleted: false })
     }
 

@@ -50,7 +50,7 @@ pub fn acquire<'c>(
     request: &Acquire,
     (owner, ttl): (Str<'c>, Str<'c>),
 ) -> Result<Reply, Error> {
-    module.engine().check(ctx.is_replicated(), request.fence, now)?;
+    module.engine().check(|| ctx.is_replicated(), request.fence, now)?;
     with_txns(module, ctx, keys, Purpose::Grant, |txns| {
         let client = if request.session { ctx.client_id() } else { 0 };
         let token = module.engine().acquire(txns, request, client, &module.conditions(now));
@@ -78,7 +78,7 @@ pub fn extend<'c>(
     keys: Keys<'c>,
     request: &Extend,
 ) -> Result<Reply, Error> {
-    module.engine().check(ctx.is_replicated(), request.fence, now)?;
+    module.engine().check(|| ctx.is_replicated(), request.fence, now)?;
     with_txns(module, ctx, keys, Purpose::Grant, |txns| {
         let extended = module.engine().extend(txns, request, &module.conditions(now));
         commit_all(module, ctx, txns, now, Propagation::Effects);
@@ -101,7 +101,7 @@ pub fn release<'c>(
 ) -> Result<Reply, Error> {
     check_owner(owner)?;
     let now = module.now();
-    module.engine().check(ctx.is_replicated(), None, now)?;
+    module.engine().check(|| ctx.is_replicated(), None, now)?;
     with_txns(module, ctx, keys, Purpose::Release, |txns| {
         let released = module.engine().release(txns, owner, &module.conditions(now));
         commit_all(module, ctx, txns, now, propagation);

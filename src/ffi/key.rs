@@ -108,14 +108,14 @@ impl<'c> Key<'c> {
     }
 
     /// Lends its lock to be changed; that of an empty key is empty, and is stored by [`Key::store`]. Until the loan
-    /// has ended, nothing else may be asked of the lock.
+    /// has ended, nothing else may be asked of the lock. `db` and `name` are this key's own.
     #[inline]
-    pub fn lend(&mut self) -> &'c mut Lock {
+    pub fn lend(&mut self, (db, name): (i32, &[u8])) -> &'c mut Lock {
         let value = match self.value {
             Some(value) => value,
             None => {
                 let value = Box::leak(Value::new());
-                value.move_to(self.db(), self.name.bytes());
+                value.move_to(db, name);
                 self.fresh = true;
                 self.value.insert(value)
             }

@@ -12,14 +12,20 @@ use crate::open_lock::OpenLock;
 use crate::slot::Slot;
 
 impl<S: Slot, C: Clone> Engine<S, C> {
-    /// Checks what comes before any key is looked at; a master's or the AOF's command is `replicated`.
+    /// Checks what comes before any key is looked at. Whether a command `is_replicated`, a master's or the AOF's, is asked
+    /// on a replica only.
     ///
     /// # Errors
     /// Returns [`Error::ReadOnly`] on a replica, which would only fool clients; [`Error::TokenTooFarAhead`] for
     /// a fence that would spoil the counter.
     #[inline]
-    pub fn check(&self, replicated: bool, fence: Option<u64>, now: Micros) -> Result<(), Error> {
-        if self.is_replica() && !replicated {
+    pub fn check(
+        &self,
+        is_replicated: impl FnOnce() -> bool,
+        fence: Option<u64>,
+        now: Micros,
+    ) -> Result<(), Error> {
+        if self.is_replica() && !is_replicated() {
             return Err(Error::ReadOnly);
         }
         fence.map_or(Ok(()), |fence| self.check_token(fence, now))

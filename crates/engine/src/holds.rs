@@ -37,7 +37,8 @@ impl End {
 impl<S: Slot, C: Clone> Engine<S, C> {
     /// Opens the lock of a key to decide about it, or `to_follow` what was decided elsewhere. `lock` is empty
     /// if the key is; `expires` says whether somebody gave the key an expiry.
-    #[inline]
+    // Always: what it returns is large, and is made where it stays.
+    #[inline(always)]
     pub fn open<'k>(
         &mut self,
         place: (i32, &'k [u8]),
@@ -67,14 +68,19 @@ impl<S: Slot, C: Clone> Engine<S, C> {
     /// server that only follows removes nothing by time.
     #[inline]
     pub(crate) fn purge(&mut self, open: &mut OpenLock, now: Micros) -> bool {
-        let mut any = false;
-        for _ in 0..MAX_PURGED {
-            let expired = if open.decided { open.lock.take_expired(now) } else { None };
-            let Some(hold) = expired else { break };
-            self.record_end(open, End::Expired, hold, now);
-            any = true;
+        let any = open.decided && open.lock.earliest().is_some_and(|deadline| deadline <= now);
+        if any {
+            self.purge_some(open, now);
         }
         any
+    }
+
+    #[cold]
+    fn purge_some(&mut self, open: &mut OpenLock, now: Micros) {
+        for _ in 0..MAX_PURGED {
+            let Some(hold) = open.lock.take_expired(now) else { break };
+            self.record_end(open, End::Expired, hold, now);
+        }
     }
 
     /// Removes this owner's hold if it is past its deadline.

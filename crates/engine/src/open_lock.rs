@@ -65,7 +65,7 @@ pub struct OpenLock<'k> {
 }
 
 impl<'k> OpenLock<'k> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(
         place: (i32, &'k [u8]),
         lock: &'k mut Lock,

@@ -162,7 +162,7 @@ impl EngineNode {
             "LOCK.MACQUIRE" => self.acquire(client, keys, &Acquire::parse_many(rest(), terms, || false)?),
             "LOCK.EXTEND" | "LOCK.MEXTEND" => {
                 let request = Extend::parse(rest(), terms)?;
-                self.engine.check(false, request.fence, self.now)?;
+                self.engine.check(|| false, request.fence, self.now)?;
                 let extended = self.with_open(keys, |engine, open| engine.extend(open, &request, &at))?;
                 Ok(Some(resp::integer(extended.map_or(0, |token| token.unwrap_or(1)))))
             }
@@ -200,7 +200,7 @@ impl EngineNode {
         request: &Acquire,
     ) -> Result<Option<Vec<u8>>, Error> {
         let at = self.conditions();
-        self.engine.check(false, request.fence, self.now)?;
+        self.engine.check(|| false, request.fence, self.now)?;
         let token = self.with_open(keys, |engine, open| engine.acquire(open, request, client, &at))?;
         if let Some(token) = token {
             return Ok(Some(resp::integer(token)));
