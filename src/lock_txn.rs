@@ -64,7 +64,7 @@ impl<'c> LockTxn<'c> {
     ) -> Result<Self, Error> {
         let mut key = Key::open(ctx, name)?;
         let place = (key.db(), name.bytes());
-        let mut engine = module.engine();
+        let engine = module.engine();
         // Also a release grants, if somebody waits.
         let may_grant = purpose != Purpose::Release || !engine.queues().is_empty();
         let expires = may_grant && key.expires();

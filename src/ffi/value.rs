@@ -126,7 +126,7 @@ impl Slot for ValueRef {
     }
 
     fn with_lock<R>(&self, with: impl FnOnce(&mut Lock) -> R) -> R {
-        // SAFETY: on the main thread, from an event of the server or when a key was closed: no lock is lent then.
+        // SAFETY: on the main thread, from an event of the server: no lock that was lent is used from there on.
         with(unsafe { self.get().lock_mut() })
     }
 }

@@ -119,7 +119,7 @@ pub enum Granted {
 }
 
 impl Lock {
-    /// Carries a grant out. Asks nothing: see [`acquisition`].
+    /// Carries a grant out. Asks nothing: see [`decide_acquire`].
     #[inline]
     pub fn grant(&mut self, grant: &Grant) -> Granted {
         debug_assert!(

@@ -40,7 +40,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
     // Always: what it returns is large, and is made where it stays.
     #[inline(always)]
     pub fn open<'k>(
-        &mut self,
+        &self,
         place: (i32, &'k [u8]),
         lock: &'k mut Lock,
         expires: bool,

@@ -1,82 +1,16 @@
 //! A server of the simulation: the module's own engine over a keyspace in memory.
 
+use crate::memory::{Handle, Open, with_open};
 use crate::node::{Node, NodeOptions, Persistence};
 use crate::resp;
-use redis_lock_core::request::{Acquire, Extend, Terms};
-use redis_lock_core::{Bytes, Error, Lock};
-use redis_lock_engine::{Conditions, Engine, Entry, NOWHERE, OpenLock, Origin, Outcome, Slot, Ticket, Visit};
-use std::cell::{Cell, RefCell, RefMut};
+use redis_lock_core::request::{Acquire, Extend, Terms, parse_numkeys};
+use redis_lock_core::{Error, Lock};
+use redis_lock_engine::{Conditions, Engine, Origin, Outcome, Slot, Ticket, Visit};
 use std::collections::BTreeMap;
 
 const TERMS: Terms = Terms { max_ttl_ms: 86_400_000, now: 0 };
 /// A snapshot is taken after this many commands.
 const SAVE_AFTER: u64 = 50;
-
-/// Where the lock of one key is stored. A lock that is used while the engine holds another loan of it panics here.
-struct Stored {
-    name: RefCell<Bytes>,
-    lock: RefCell<Lock>,
-    place: Cell<u32>,
-}
-
-thread_local! {
-    /// Places of servers that are gone, to be used again: handles must be copies, so that places are never freed.
-    static SPARE: RefCell<Vec<&'static Stored>> = const { RefCell::new(Vec::new()) };
-}
-
-#[derive(Clone, Copy)]
-struct Handle(&'static Stored);
-
-impl Handle {
-    fn new(name: &[u8]) -> Handle {
-        let spare = SPARE.with_borrow_mut(Vec::pop);
-        let stored = spare.unwrap_or_else(|| {
-            Box::leak(Box::new(Stored {
-                name: RefCell::new(Bytes::EMPTY),
-                lock: RefCell::default(),
-                place: Cell::new(NOWHERE),
-            }))
-        });
-        stored.name.replace(name.into());
-        stored.lock.take();
-        stored.place.set(NOWHERE);
-        Handle(stored)
-    }
-}
-
-impl PartialEq for Handle {
-    fn eq(&self, other: &Self) -> bool {
-        std::ptr::eq(self.0, other.0)
-    }
-}
-
-impl Eq for Handle {}
-
-impl Entry for Handle {
-    fn set_place(&self, place: u32) {
-        self.0.place.set(place);
-    }
-}
-
-impl Slot for Handle {
-    fn place(&self) -> u32 {
-        self.0.place.get()
-    }
-
-    fn home(&self) -> (i32, Bytes) {
-        (0, self.0.name.borrow().clone())
-    }
-
-    fn db(&self) -> i32 {
-        0
-    }
-
-    fn set_db(&self, _: i32) {}
-
-    fn with_lock<R>(&self, with: impl FnOnce(&mut Lock) -> R) -> R {
-        with(&mut self.0.lock.borrow_mut())
-    }
-}
 
 /// What a snapshot or an append-only file brings back.
 #[derive(Clone, Default)]
@@ -134,27 +68,17 @@ impl EngineNode {
         with: impl FnOnce(&mut Engine<Handle, u64>, &mut [Open]) -> R,
     ) -> R {
         let handles: Vec<Handle> = names.iter().map(|name| self.handle(name)).collect();
-        let mut locks: Vec<RefMut<Lock>> = handles.iter().map(|handle| handle.0.lock.borrow_mut()).collect();
-        let mut open: Vec<Open> = Vec::new();
-        for (name, lock) in names.iter().zip(&mut locks) {
-            open.push(Open(self.engine.open((0, name), lock, false, false)));
-        }
-        let result = with(&mut self.engine, &mut open);
-        drop(open);
-        for (handle, lock) in handles.iter().zip(&locks) {
-            self.engine.on_stored(*handle, lock);
-        }
-        result
+        with_open(&mut self.engine, &handles, with)
     }
 
     /// The reply, or nothing if the client waits.
     fn run(&mut self, client: u64, args: &[Vec<u8>]) -> Result<Option<Vec<u8>>, Error> {
         let name = String::from_utf8_lossy(args.first().ok_or(Error::Syntax)?).to_ascii_uppercase();
         let several = name.starts_with("LOCK.M");
-        let count =
-            args.get(1).filter(|_| several).and_then(|count| String::from_utf8_lossy(count).parse().ok());
         let first = if several { 2 } else { 1 };
-        let keys = args.get(first..first + count.unwrap_or(1)).ok_or(Error::Syntax)?;
+        let available = args.len().saturating_sub(first);
+        let count = if several { parse_numkeys(args.get(1).ok_or(Error::Syntax)?, available)? } else { 1 };
+        let keys = args.get(first..first + count).ok_or(Error::Syntax)?;
         let rest = || args.iter().skip(first + keys.len()).map(Vec::as_slice);
         let (terms, at) = (Terms { now: self.now, ..TERMS }, self.conditions());
         match name.as_str() {
@@ -175,7 +99,7 @@ impl EngineNode {
                 for key in keys {
                     let handle = self.handle(key);
                     self.engine.on_removed(handle, self.now);
-                    handle.0.lock.take();
+                    handle.with_lock(std::mem::take);
                 }
                 Ok(Some(resp::integer(1)))
             }
@@ -222,7 +146,7 @@ impl EngineNode {
     }
 
     fn save(&self) -> Saved {
-        let lock = |handle: &Handle| handle.0.lock.borrow().clone();
+        let lock = |handle: &Handle| handle.with_lock(|lock| lock.clone());
         let locks = self.keys.iter().map(|(name, handle)| (name.clone(), lock(handle)));
         let tokens = self.engine.tokens();
         Saved { locks: locks.collect(), last_token: tokens.used().then(|| tokens.last()) }
@@ -234,7 +158,7 @@ impl EngineNode {
         self.free_keys();
         for (name, lock) in saved.locks.into_iter().filter(|(_, lock)| !lock.is_empty()) {
             let handle = self.handle(&name);
-            handle.0.lock.replace(lock);
+            handle.with_lock(|stored| *stored = lock);
             self.engine.on_added(handle, Origin::Outside);
         }
         saved.last_token.into_iter().for_each(|token| self.engine.accept_token(token));
@@ -242,18 +166,7 @@ impl EngineNode {
     }
 
     fn free_keys(&mut self) {
-        let handles = std::mem::take(&mut self.keys).into_values().map(|handle| handle.0);
-        // At the end of a thread its list may be gone.
-        let _ = SPARE.try_with(|spare| spare.borrow_mut().extend(handles));
-    }
-}
-
-/// An open lock, as the engine takes them.
-struct Open<'k>(OpenLock<'k>);
-
-impl<'k> AsMut<OpenLock<'k>> for Open<'k> {
-    fn as_mut(&mut self) -> &mut OpenLock<'k> {
-        &mut self.0
+        std::mem::take(&mut self.keys).into_values().for_each(Handle::give_back);
     }
 }
 

@@ -13,6 +13,7 @@ mod fingerprint;
 mod front;
 mod history;
 mod host;
+pub mod memory;
 pub mod mutants;
 mod network;
 pub mod node;

@@ -1,60 +1,10 @@
 //! A grant to one who waited, and what may happen before its reply has left: in every order, on one lock with two
 //! who wait. Servers differ in the order of these events; what must hold does not.
 
-use std::cell::{Cell, RefCell};
-
+use redis_lock_core::Limit;
 use redis_lock_core::request::Acquire;
-use redis_lock_core::{Bytes, Limit, Lock};
-use redis_lock_engine::{Conditions, Engine, Entry, OpenLock, Outcome, Slot, Ticket, NOWHERE};
-
-/// The one key, of a server that lives as long as the test.
-#[derive(Default)]
-struct Stored(RefCell<Lock>, Cell<u32>);
-
-#[derive(Clone, Copy)]
-struct Key(&'static Stored);
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Self) -> bool {
-        std::ptr::eq(self.0, other.0)
-    }
-}
-
-impl Eq for Key {}
-
-impl Entry for Key {
-    fn set_place(&self, place: u32) {
-        self.0 .1.set(place);
-    }
-}
-
-impl Slot for Key {
-    fn place(&self) -> u32 {
-        self.0 .1.get()
-    }
-
-    fn home(&self) -> (i32, Bytes) {
-        (0, b"k"[..].into())
-    }
-
-    fn db(&self) -> i32 {
-        0
-    }
-
-    fn set_db(&self, _: i32) {}
-
-    fn with_lock<R>(&self, with: impl FnOnce(&mut Lock) -> R) -> R {
-        with(&mut self.0 .0.borrow_mut())
-    }
-}
-
-struct Open<'k>(OpenLock<'k>);
-
-impl<'k> AsMut<OpenLock<'k>> for Open<'k> {
-    fn as_mut(&mut self) -> &mut OpenLock<'k> {
-        &mut self.0
-    }
-}
+use redis_lock_engine::{Conditions, Engine, Outcome, Slot, Ticket};
+use redis_lock_sim::memory::{Handle, with_open};
 
 /// What may happen to the first who waits, once it is granted the lock.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,8 +28,8 @@ const EVENTS: [Event; 6] =
 const FIRST: u64 = 1;
 
 struct Server {
-    engine: Engine<Key, u64>,
-    key: Key,
+    engine: Engine<Handle, u64>,
+    key: Handle,
     first: Ticket,
     called: bool,
     reply: Option<Outcome>,
@@ -99,12 +49,10 @@ fn conditions() -> Conditions<'static, u64> {
 impl Server {
     /// `holder` has released the lock, and `first` was granted it in that moment; `second` waits.
     fn after_the_grant() -> Server {
-        let stored: &'static Stored = Box::leak(Box::default());
-        stored.1.set(NOWHERE);
-        let (mut engine, key) = (Engine::new(0, false), Key(stored));
-        let token = with(&mut engine, key, |engine, open| {
-            engine.acquire(&mut [open], &request(b"holder", None), 0, &conditions())
-        });
+        let (mut engine, key) = (Engine::new(0, false), Handle::new(b"k"));
+        let holder = request(b"holder", None);
+        let token =
+            with_open(&mut engine, &[key], |engine, open| engine.acquire(open, &holder, 0, &conditions()));
         assert!(token.expect("the lock is free").is_some());
         let mut join = |owner: &[u8], client| {
             let ticket = engine.join((0, b"k"), &request(owner, Some(0)), (client, client), 1);
@@ -113,7 +61,7 @@ impl Server {
         };
         let first = join(b"first", FIRST);
         join(b"second", 2);
-        with(&mut engine, key, |engine, open| engine.release(&mut [open], b"holder", &conditions()));
+        with_open(&mut engine, &[key], |engine, open| engine.release(open, b"holder", &conditions()));
         Server { engine, key, first, called: false, reply: None, closed: false, told: false }
     }
 
@@ -152,25 +100,12 @@ impl Server {
 
     fn visit(&mut self) {
         while let Some(visit) = self.engine.next_visit(1) {
-            let visited = with(&mut self.engine, self.key, |engine, mut open| {
-                engine.visit(open.as_mut(), &visit, true, &conditions())
+            let visited = with_open(&mut self.engine, &[self.key], |engine, open| {
+                engine.visit(&mut open[0].0, &visit, true, &conditions())
             });
             self.engine.end_visit(visit, visited, 1);
         }
     }
-}
-
-/// Opens the key for one call of the engine.
-fn with<R>(
-    engine: &mut Engine<Key, u64>,
-    key: Key,
-    call: impl FnOnce(&mut Engine<Key, u64>, Open) -> R,
-) -> R {
-    let mut lock = key.0 .0.borrow_mut();
-    let open = Open(engine.open((0, b"k"), &mut lock, false, false));
-    let result = call(engine, open);
-    engine.on_stored(key, &lock);
-    result
 }
 
 /// All sequences of events up to this length.
@@ -191,6 +126,7 @@ fn in_every_order_the_lock_is_with_one_who_was_told_or_with_the_next() {
         for event in [Event::Call, Event::Reply, Event::Sent, Event::Visit] {
             server.happen(event);
         }
+        server.key.give_back();
         let (holder, granted) = (server.holder(), matches!(server.reply, Some(Outcome::Granted(_))));
         outcomes[usize::from(server.told)] += 1;
         if server.told {
