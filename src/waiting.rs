@@ -66,7 +66,7 @@ pub fn join(
     client.ticket.set(Some(ticket));
     let cycle = find_cycle(module, ctx, ticket, now);
     module.engine().admit_waiter(ticket, cycle, MAX_WAITERS.get())?;
-    if blocked::block(ctx, name, &client) {
+    if blocked::block(ctx, name.bytes(), &client) {
         return Ok(Reply::Sent);
     }
     client.on_disconnect(module);

@@ -107,6 +107,7 @@ required! {
         RedisModule_GetDbIdFromModuleKey,
         RedisModule_GetExpire,
         RedisModule_GetNotifyKeyspaceEvents,
+        RedisModule_GetRandomBytes,
         RedisModule_GetSelectedDb,
         RedisModule_IsIOError,
         RedisModule_IsKeysPositionRequest,

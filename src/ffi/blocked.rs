@@ -1,8 +1,9 @@
 //! A client that the server keeps waiting, until the module answers it or the server lets it go.
 //!
-//! Blocked on its key, so that the server redirects it when the slot moves. The server's own ways to
-//! serve such a client are not used: it asks everyone who waits, and its time limits run on the wall
-//! clock. What answers is the callback for a time limit.
+//! Blocked on a key, so that the server redirects it when the slot moves; not on the lock's, but on one in the same
+//! slot that is never written: Redis 7.0 keeps a pointer to the client that it last asked whether it can be served,
+//! and uses it after the client is gone. The server's own ways to serve such a client are not wanted anyhow: it asks
+//! everyone who waits, and its time limits run on the wall clock. What answers is the callback for a time limit.
 //!
 //! From 7.2 on the module has it called by CLIENT UNBLOCK … TIMEOUT, at the end of the turn: that writes the
 //! reply and unblocks the client in one step. `RM_UnblockClient` does not: on Redis 7.2 and Valkey 7.2 it
@@ -16,12 +17,13 @@ use std::cell::Cell;
 use std::os::raw::{c_int, c_void};
 use std::ptr::null_mut;
 use std::rc::Rc;
+use std::sync::OnceLock;
 
-use redis_lock_core::Error;
+use redis_lock_core::{slot::neighbour, Error};
 use redis_module::raw;
 
 use super::api::{call, pointer, status};
-use super::arguments::Str;
+use super::arguments::OwnedStr;
 use super::context::Ctx;
 use super::guard::guard;
 use super::host::module;
@@ -76,8 +78,9 @@ fn answers_by_command() -> bool {
 
 /// Blocks the client of the running command, for which [`Ctx::may_block`] holds; whether the server does.
 /// Valkey from 8.1 on refuses clients that are more than that: subscribed ones, say.
-pub fn block<B: Blocked>(ctx: &Ctx, key: Str, client: &Rc<B>) -> bool {
-    let mut keys = [key.as_ptr()];
+pub fn block<B: Blocked>(ctx: &Ctx, key: &[u8], client: &Rc<B>) -> bool {
+    let name = OwnedStr::new(&neighbour(key, unwritten()));
+    let mut keys = [name.as_str().as_ptr()];
     let kept = Rc::into_raw(Rc::clone(client));
     // SAFETY: context and key are valid; the server keeps the key's name by itself. The reference
     // handed over lives until `on_free`. No time limit: those are kept by the module.
@@ -105,7 +108,20 @@ pub fn block<B: Blocked>(ctx: &Ctx, key: Str, client: &Rc<B>) -> bool {
     true
 }
 
-/// The key was written: the server asks everyone who waits for it. Whose turn it is, is known better.
+/// What no client writes a key with, for nobody knows it.
+fn unwritten() -> &'static [u8] {
+    static SECRET: OnceLock<String> = OnceLock::new();
+    SECRET
+        .get_or_init(|| {
+            let mut bytes = [0; 16];
+            // SAFETY: the buffer is as long as said.
+            unsafe { call!(RedisModule_GetRandomBytes, bytes.as_mut_ptr(), bytes.len()) };
+            format!("{:032x}", u128::from_ne_bytes(bytes))
+        })
+        .as_bytes()
+}
+
+/// Never called: the key is never written.
 unsafe extern "C" fn on_ready(
     _: *mut raw::RedisModuleCtx,
     _: *mut *mut raw::RedisModuleString,

@@ -11,6 +11,7 @@
 //! - [`decision`]: what a request for one or several locks comes to, all or nothing.
 //! - [`Tokens`]: where fencing tokens come from.
 //! - [`request`], [`effect`]: arguments of commands and of replicated effects, parsed and checked.
+//! - [`slot`]: a second name in the slot of a key.
 //! - [`payload`]: how a lock travels in RDB, DUMP and MIGRATE.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -26,6 +27,7 @@ mod lock;
 pub mod number;
 pub mod payload;
 pub mod request;
+pub mod slot;
 pub mod time;
 mod token;
 

@@ -182,3 +182,28 @@ fn one_that_leaves_from_the_middle_lets_nobody_in() {
     client.say("LOCK.RELEASE k writer");
     granted(&mut late);
 }
+
+/// A lock is made at the end of a cycle while others wait for it; one of them is killed, and its memory gets
+/// another use. Redis 7.0 keeps the last client in mind that a key was not ready for, and looks at it when the next
+/// lock expires.
+#[test]
+fn killed_after_a_lock_was_made_at_the_end_of_a_cycle() {
+    let server = Server::builder().config("appendonly", "yes").start();
+    let mut client = server.connect();
+    for round in 0..8 {
+        client.take("k", "a", "");
+        let mut next = waiter(&server, "k", "b", "");
+        let (_killed, id) = numbered(&server, "k", "c", "");
+        client.say("DEL k");
+        granted(&mut next);
+        assert_eq!(client.say(&format!("CLIENT KILL ID {id}")), Reply::Int(1));
+        let values = (400..1_800).step_by(8).map(|size| ("x".repeat(size), format!("{round}:{size}")));
+        for (value, key) in values {
+            client.say(&format!("SET {key} {value}"));
+        }
+        // Two go at once, so that they are replicated as a transaction.
+        client.say("LOCK.MACQUIRE 2 l m d 1");
+        eventually(BOUND, || client.say("EXISTS l m") == Reply::Int(0));
+        assert_eq!(client.say("LOCK.RELEASE k b"), Reply::Int(1), "round {round}");
+    }
+}

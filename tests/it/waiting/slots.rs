@@ -33,6 +33,15 @@ fn who_waits_for_a_slot_that_nobody_serves_is_told_so() {
     eventually(BOUND, || waiting(&server) == 0);
 }
 
+/// Moves the only key of the slot, and leaves the slot under way.
+fn move_key(from: &Server, to: &Server, slot: i64, key: &str) {
+    let (mut here, mut there) = (from.connect(), to.connect());
+    let ids = (node_id(&mut here), node_id(&mut there));
+    say_all(&mut there, &[&format!("CLUSTER SETSLOT {slot} IMPORTING {}", ids.0)]);
+    say_all(&mut here, &[&format!("CLUSTER SETSLOT {slot} MIGRATING {}", ids.1)]);
+    say_all(&mut here, &[&format!("MIGRATE 127.0.0.1 {} {key} 0 10000", to.port())]);
+}
+
 fn move_slot(from: &Server, to: &Server, slot: i64) {
     let (mut here, mut there) = (from.connect(), to.connect());
     let id = node_id(&mut there);
@@ -49,10 +58,7 @@ fn who_waits_is_sent_after_a_slot_that_moves() {
     here.take("k", "a", "");
     let mut waiters = ["b", "c"].map(|owner| waiter(&from, "k", owner, ""));
     let slot = slot(&mut here, "k");
-    let ids = (node_id(&mut here), node_id(&mut there));
-    say_all(&mut there, &[&format!("CLUSTER SETSLOT {slot} IMPORTING {}", ids.0)]);
-    say_all(&mut here, &[&format!("CLUSTER SETSLOT {slot} MIGRATING {}", ids.1)]);
-    say_all(&mut here, &[&format!("MIGRATE 127.0.0.1 {} k 0 10000", to.port())]);
+    move_key(&from, &to, slot, "k");
     assert_eq!(from.info_u64("lock", "lock_handed_over"), 0);
     move_slot(&from, &to, slot);
     for waiter in &mut waiters {
@@ -67,6 +73,22 @@ fn who_waits_is_sent_after_a_slot_that_moves() {
     granted(&mut waiter);
 }
 
+/// Whatever counts for the slot: the name, a tag, or a name that has braces and no tag.
+#[test]
+fn who_waits_is_sent_after_a_slot_whatever_the_name_of_the_lock() {
+    let (from, to) = two_nodes();
+    let mut client = from.connect();
+    for key in ["name", "{tag}name", "{other}", "open{", "close}", "}{", "{}", "{}{tag}"] {
+        client.take(key, "a", "");
+        let mut waiter = waiter(&from, key, "b", "");
+        let slot = slot(&mut client, key);
+        move_key(&from, &to, slot, key);
+        move_slot(&from, &to, slot);
+        let moved = reply(&mut waiter);
+        assert!(moved.text().starts_with(&format!("MOVED {slot} ")), "{key}: {moved:?}");
+    }
+}
+
 /// One that came with ASKING waits on the node that imports the slot, and is served there afterwards.
 #[test]
 fn who_came_with_asking_is_served_when_the_slot_has_arrived() {
@@ -74,10 +96,7 @@ fn who_came_with_asking_is_served_when_the_slot_has_arrived() {
     let (mut here, mut there) = (from.connect(), to.connect());
     here.take("k", "a", "");
     let slot = slot(&mut here, "k");
-    let ids = (node_id(&mut here), node_id(&mut there));
-    say_all(&mut there, &[&format!("CLUSTER SETSLOT {slot} IMPORTING {}", ids.0)]);
-    say_all(&mut here, &[&format!("CLUSTER SETSLOT {slot} MIGRATING {}", ids.1)]);
-    say_all(&mut here, &[&format!("MIGRATE 127.0.0.1 {} k 0 10000", to.port())]);
+    move_key(&from, &to, slot, "k");
     let mut waiter = to.connect();
     say_all(&mut waiter, &["ASKING"]);
     super::join(&to, &mut waiter, &ask("k", "b", ""));

@@ -1,0 +1,44 @@
+//! Slots of a cluster: a second name in the slot of a key.
+//!
+//! The slot is the CRC-16 (XMODEM: polynomial 0x1021, start 0) of the key, or of its tag: what stands between
+//! the first `{` and the first `}` after it, if that is not empty.
+//! See <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags>.
+
+const POLYNOMIAL: u16 = 0x1021;
+
+/// A name in the same slot as `key` that contains `mark`, which must not contain braces.
+pub fn neighbour(key: &[u8], mark: &[u8]) -> Vec<u8> {
+    if has_tag(key) {
+        return [key, mark].concat();
+    }
+    if !key.is_empty() && !key.contains(&b'}') {
+        return [b"{", key, b"}", mark].concat();
+    }
+    // It can't be a tag, so that its whole name counts: two more bytes bring the checksum back to that of the key.
+    // They may not complete a tag; with a few other bytes before them they don't.
+    let checksum = checksum(0, key);
+    let names = (0..=u8::MAX).map(|salt| {
+        let name = [key, mark, &salt.to_string().into_bytes()].concat();
+        let last = self::checksum(0, &name) ^ two_bytes_before(checksum);
+        [&name[..], &last.to_be_bytes()].concat()
+    });
+    names.into_iter().find(|name| !has_tag(name)).unwrap_or_else(|| key.to_vec())
+}
+
+fn has_tag(key: &[u8]) -> bool {
+    let tag = key.iter().position(|&byte| byte == b'{').map(|open| &key[open + 1..]);
+    tag.and_then(|tag| tag.iter().position(|&byte| byte == b'}')).is_some_and(|len| len > 0)
+}
+
+fn checksum(start: u16, bytes: &[u8]) -> u16 {
+    bytes.iter().fold(start, |sum, &byte| {
+        (0..8).fold(sum ^ u16::from(byte) << 8, |sum, _| {
+            (sum << 1) ^ if sum & 0x8000 == 0 { 0 } else { POLYNOMIAL }
+        })
+    })
+}
+
+/// The checksum that two zero bytes turn into `sum`: the steps of [`checksum`], backwards.
+fn two_bytes_before(sum: u16) -> u16 {
+    (0..16).fold(sum, |sum, _| if sum & 1 == 0 { sum >> 1 } else { (sum ^ POLYNOMIAL) >> 1 | 0x8000 })
+}
