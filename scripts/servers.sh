@@ -52,8 +52,10 @@ debian() {
     mkdir -p "$apt/lists/partial" "$apt/archives/partial"
     if [ ! -s "$apt/debian.sources" ]; then
         local mirror
-        mirror=$(sed -n 's/^URIs: *\([^ ]*\/debian\/*\)$/\1/p; s/^deb \(\[[^]]*\] \)\?\([^ ]*\/debian\/*\) .*/\2/p' \
-            /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)
+        # Of the two ways to write the list down a machine has one.
+        mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources} 2>/dev/null |
+            sed -n 's/^URIs: *\([^ ]*\/debian\/*\)$/\1/p; s/^deb \(\[[^]]*\] \)\?\([^ ]*\/debian\/*\) .*/\2/p' |
+            head -n 1 || true)
         [ -n "$mirror" ] || { say "this machine has no mirror of Debian to get sources from"; return 1; }
         printf 'Types: deb deb-src\nURIs: %s\nSuites: trixie sid\nComponents: main\nSigned-By: %s\n' \
             "$mirror" /usr/share/keyrings/debian-archive-keyring.gpg >"$apt/debian.sources"
