@@ -52,8 +52,8 @@ matrix: setup ## Run the tests on newer servers too: Redis 8, Valkey 8.1 and 9 (
 	cargo build --release
 	scripts/matrix.sh $(SERVERS)
 
-sim: setup ## Run engine and client on virtual time, all faults, MINUTES=20 (SEED=… repeats one history)
-	cargo run --release --package redis-lock-sim -- $(if $(SEED),--seed $(SEED),--minutes $(or $(MINUTES),20))
+sim: setup ## Run engine and client on virtual time, all faults, MINUTES=20 (SEED=… or CROWD=… repeats one)
+	cargo run --release --package redis-lock-sim -- $(if $(SEED),--seed $(SEED),$(if $(CROWD),--crowd $(CROWD),--minutes $(or $(MINUTES),20)))
 
 bench: build ## Measure: lock against SET NX PX, memory, a million locks held
 	cargo run --release --package redis-lock-bench

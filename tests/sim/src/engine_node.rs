@@ -1,29 +1,37 @@
 //! A server of the simulation: the module's own engine over a keyspace in memory.
 
-use crate::memory::{Handle, Open, with_open};
+use crate::memory::{Handle, Open, Purpose, Told, with_open};
+use crate::mutants::Mutant;
 use crate::node::{Node, NodeOptions, Persistence};
 use crate::resp;
+use redis_lock_core::effect::HoldEffect;
 use redis_lock_core::request::{Acquire, Extend, Terms, parse_numkeys};
-use redis_lock_core::{Error, Lock};
-use redis_lock_engine::{Conditions, Engine, Origin, Outcome, Slot, Ticket, Visit};
+use redis_lock_core::time::{ms_since, ms_until};
+use redis_lock_core::{Bytes, Error, Limit, Lock};
+use redis_lock_engine::{Conditions, Engine, Origin, Outcome, Slot, Step, Ticket, Visit};
 use std::collections::BTreeMap;
 
-const TERMS: Terms = Terms { max_ttl_ms: 86_400_000, now: 0 };
+const TERMS: Terms = Terms { max_ttl_ms: i64::MAX / 2_000, now: 0 };
 /// A snapshot is taken after this many commands.
 const SAVE_AFTER: u64 = 50;
+
+/// Database and name.
+type Key = (i32, Vec<u8>);
 
 /// What a snapshot or an append-only file brings back.
 #[derive(Clone, Default)]
 struct Saved {
-    locks: Vec<(Vec<u8>, Lock)>,
+    locks: Vec<(Key, Lock)>,
     last_token: Option<u64>,
 }
 
 /// See the module. The engine's clock shows the time since `zero`.
-struct EngineNode {
+pub struct EngineNode {
     options: NodeOptions,
-    engine: Engine<Handle, u64>,
-    keys: BTreeMap<Vec<u8>, Handle>,
+    pub engine: Engine<Handle, u64>,
+    pub keys: BTreeMap<Key, Handle>,
+    /// A server that follows this one, without delay.
+    pub replica: Option<Box<EngineNode>>,
     zero: Option<i64>,
     now: i64,
     wall: u64,
@@ -36,44 +44,96 @@ struct EngineNode {
 
 /// Starts a server.
 pub fn make(options: NodeOptions) -> Box<dyn Node> {
-    Box::new(EngineNode {
-        options,
-        engine: Engine::new(0, false),
-        keys: BTreeMap::new(),
-        zero: None,
-        now: 0,
-        wall: 0,
-        clients: 0,
-        waiting: BTreeMap::new(),
-        commands: 0,
-        snapshot: Saved::default(),
-        output: Vec::new(),
-    })
+    Box::new(EngineNode::new(options))
 }
 
 impl EngineNode {
+    pub fn new(options: NodeOptions) -> EngineNode {
+        EngineNode {
+            options,
+            engine: Engine::new(0, false),
+            keys: BTreeMap::new(),
+            replica: None,
+            zero: None,
+            now: 0,
+            wall: 0,
+            clients: 0,
+            waiting: BTreeMap::new(),
+            commands: 0,
+            snapshot: Saved::default(),
+            output: Vec::new(),
+        }
+    }
+
+    fn is(&self, mutant: Mutant) -> bool {
+        self.options.mutant == Some(mutant)
+    }
+
     fn conditions(&self) -> Conditions<'static, u64> {
-        let cooldown_ms = self.options.cooldown_ms as i64;
-        Conditions { now: self.now, cooldown_ms, propagate: false, may_acquire: &|_| true }
+        let (cooldown_ms, propagate) = (self.options.cooldown_ms as i64, self.replica.is_some());
+        Conditions { now: self.now, cooldown_ms, propagate, may_acquire: &|_| true }
     }
 
-    fn handle(&mut self, name: &[u8]) -> Handle {
-        *self.keys.entry(name.to_vec()).or_insert_with(|| Handle::new(name))
+    fn handle(&mut self, db: i32, name: &[u8]) -> Handle {
+        *self.keys.entry((db, name.to_vec())).or_insert_with(|| Handle::new(db, name))
     }
 
-    /// Lends the locks of these keys to the engine, then has their deadlines kept.
+    /// Lends the locks of these keys to the engine, then has their deadlines kept and the replica told.
     fn with_open<R>(
         &mut self,
-        names: &[Vec<u8>],
+        (db, names): (i32, &[Vec<u8>]),
+        command: &[Vec<u8>],
         with: impl FnOnce(&mut Engine<Handle, u64>, &mut [Open]) -> R,
     ) -> R {
-        let handles: Vec<Handle> = names.iter().map(|name| self.handle(name)).collect();
-        with_open(&mut self.engine, &handles, with)
+        let is_release = command.first().is_some_and(|name| name == b"LOCK.RELEASE");
+        let purpose = if is_release { Purpose::Release } else { Purpose::Decide };
+        let handles: Vec<Handle> = names.iter().map(|name| self.handle(db, name)).collect();
+        let (result, told) = with_open(&mut self.engine, &handles, purpose, with);
+        if let Some(replica) = &mut self.replica {
+            told.into_iter().for_each(|(handle, told)| replica.follow(handle.home(), told, command));
+        }
+        result
+    }
+
+    /// Does what its master was told to do, or has decided.
+    fn follow(&mut self, (db, name): (i32, Bytes), told: Told, command: &[Vec<u8>]) {
+        let (handle, now) = (self.handle(db, name.as_slice()), self.now);
+        let lent = |gone: &[redis_lock_engine::Gone],
+                    follow: &mut dyn FnMut(&[redis_lock_core::effect::Gone])| {
+            follow(&gone.iter().map(|(cause, owner)| (*cause, owner.as_slice())).collect::<Vec<_>>());
+        };
+        match told {
+            Told::Verbatim => drop(self.run(0, command)),
+            Told::Drop(gone) => {
+                with_open(&mut self.engine, &[handle], Purpose::Follow, |engine, open| {
+                    lent(&gone, &mut |gone| engine.follow_drop(&mut open[0].0, gone, now));
+                });
+            }
+            Told::Hold(hold, gone) => {
+                with_open(&mut self.engine, &[handle], Purpose::Follow, |engine, open| {
+                    lent(&gone, &mut |gone| {
+                        let effect = HoldEffect {
+                            owner: hold.owner(),
+                            ttl_ms: ms_until(hold.deadline, now),
+                            token: hold.token,
+                            limit: hold.limit(),
+                            held_ms: ms_since(hold.since, now),
+                            meta: hold.meta(),
+                            gone: gone.to_vec(),
+                        };
+                        engine.follow_hold(&mut open[0].0, &effect, now);
+                    });
+                });
+            }
+        }
     }
 
     /// The reply, or nothing if the client waits.
     fn run(&mut self, client: u64, args: &[Vec<u8>]) -> Result<Option<Vec<u8>>, Error> {
         let name = String::from_utf8_lossy(args.first().ok_or(Error::Syntax)?).to_ascii_uppercase();
+        if !name.starts_with("LOCK.") {
+            return Ok(Some(self.run_core(&name, args)));
+        }
         let several = name.starts_with("LOCK.M");
         let first = if several { 2 } else { 1 };
         let available = args.len().saturating_sub(first);
@@ -87,34 +147,119 @@ impl EngineNode {
             "LOCK.EXTEND" | "LOCK.MEXTEND" => {
                 let request = Extend::parse(rest(), terms)?;
                 self.engine.check(|| false, request.fence, self.now)?;
-                let extended = self.with_open(keys, |engine, open| engine.extend(open, &request, &at))?;
+                let extended =
+                    self.with_open((0, keys), args, |engine, open| engine.extend(open, &request, &at))?;
                 Ok(Some(resp::integer(extended.map_or(0, |token| token.unwrap_or(1)))))
             }
             "LOCK.RELEASE" | "LOCK.MRELEASE" => {
                 let owner = rest().next().ok_or(Error::Syntax)?;
-                let released = self.with_open(keys, |engine, open| engine.release(open, owner, &at));
+                let released =
+                    self.with_open((0, keys), args, |engine, open| engine.release(open, owner, &at));
                 Ok(Some(resp::integer(released.unsigned_abs())))
-            }
-            "DEL" => {
-                for key in keys {
-                    let handle = self.handle(key);
-                    self.engine.on_removed(handle, self.now);
-                    handle.with_lock(std::mem::take);
-                }
-                Ok(Some(resp::integer(1)))
             }
             "LOCK.OWNER" => {
                 let owner = |lock: &mut Lock| lock.live(at.now).next().map(|hold| hold.owner().to_vec());
-                let owner = self.handle(&keys[0]).with_lock(owner);
+                let owner = self.handle(0, &keys[0]).with_lock(owner);
                 Ok(Some(owner.map_or_else(resp::nil, |owner| resp::bulk(&String::from_utf8_lossy(&owner)))))
             }
             "LOCK.INFO" => {
-                let held = self.handle(&keys[0]).with_lock(|lock| lock.live(at.now).next().is_some());
+                let held = self.handle(0, &keys[0]).with_lock(|lock| lock.live(at.now).next().is_some());
                 let waited_for = self.engine.queues().find(0, &keys[0]).is_some();
                 Ok(Some(if held || waited_for { resp::simple("held") } else { resp::nil() }))
             }
             _ => Ok(Some(resp::error("ERR unknown command"))),
         }
+    }
+
+    /// The server's own commands, and the same for the replica.
+    fn run_core(&mut self, name: &str, args: &[Vec<u8>]) -> Vec<u8> {
+        if let Some(replica) = self.replica.as_mut().filter(|_| name != "CLIENT") {
+            replica.run_core(name, args);
+        }
+        match (name, args) {
+            ("DEL", [_, key]) => resp::integer(u64::from(self.remove((0, key.clone())))),
+            ("FLUSHALL", _) => {
+                self.engine.on_flushed(None, self.now);
+                self.free_keys();
+                resp::simple("OK")
+            }
+            ("RENAME", [_, from, to]) => {
+                self.remove((0, to.clone()));
+                self.transfer((0, from.clone()), (0, to.clone()));
+                resp::simple("OK")
+            }
+            ("MOVE", [_, key, _]) => {
+                let held = |node: &mut Self, db| !node.handle(db, key).with_lock(|lock| lock.is_empty());
+                let goes = held(self, 0) && !held(self, 1);
+                if goes {
+                    self.transfer((0, key.clone()), (1, key.clone()));
+                }
+                resp::integer(u64::from(goes))
+            }
+            ("SWAPDB", _) => {
+                self.engine.on_swapped(0, 1);
+                let swapped = std::mem::take(&mut self.keys).into_iter().map(|((db, name), handle)| {
+                    handle.move_to(1 - db, &name);
+                    ((1 - db, name), handle)
+                });
+                self.keys = swapped.collect();
+                resp::simple("OK")
+            }
+            ("CLIENT", [_, _, how, client]) if how == b"ID" => {
+                self.disconnect(number(client));
+                resp::integer(1)
+            }
+            ("CLIENT", [_, _, client, how]) => self.unblock(number(client), how == b"ERROR"),
+            _ => resp::error("ERR unknown command"),
+        }
+    }
+
+    /// Removes what lies at a key. Returns whether there was anything.
+    fn remove(&mut self, key: Key) -> bool {
+        let Some(handle) = self.keys.remove(&key) else { return false };
+        let was_there = !handle.with_lock(|lock| lock.is_empty());
+        if was_there {
+            self.engine.on_removed(handle, self.now);
+        }
+        handle.give_back();
+        was_there
+    }
+
+    /// The lock goes from one key to another, at which nothing is.
+    fn transfer(&mut self, from: Key, to: Key) {
+        let Some(handle) = self.keys.remove(&from) else { return };
+        let has_sessions = handle.with_lock(|lock| lock.holds().any(|hold| !hold.sessions().is_empty()));
+        if self.is(Mutant::RenameForgetsQueues) && !has_sessions {
+            // Nobody waits for a key without a name.
+            handle.move_to(from.0, b"");
+        }
+        self.engine.on_removed(handle, self.now);
+        handle.move_to(to.0, &to.1);
+        self.engine.on_added(handle, Origin::OtherKey);
+        if let Some(empty) = self.keys.insert(to, handle) {
+            empty.give_back();
+        }
+    }
+
+    /// A client that waits is answered by an operator.
+    fn unblock(&mut self, client: u64, with_error: bool) -> Vec<u8> {
+        let Some(&ticket) = self.waiting.get(&client) else { return resp::integer(0) };
+        let between_grant_and_reply = self.engine.has_resolved();
+        let replies_twice = self.is(Mutant::RepliesTwice) && between_grant_and_reply;
+        if !replies_twice {
+            self.waiting.remove(&client);
+        }
+        let told = match with_error {
+            true => resp::error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+            false => resp::nil(),
+        };
+        self.output.push((client, told));
+        match with_error {
+            _ if replies_twice || (self.is(Mutant::UnblockIsNoNews) && between_grant_and_reply) => {}
+            true => self.engine.on_disconnected(ticket),
+            false => drop(self.engine.on_reply(ticket)),
+        }
+        resp::integer(1)
     }
 
     fn acquire(
@@ -125,49 +270,106 @@ impl EngineNode {
     ) -> Result<Option<Vec<u8>>, Error> {
         let at = self.conditions();
         self.engine.check(|| false, request.fence, self.now)?;
-        let token = self.with_open(keys, |engine, open| engine.acquire(open, request, client, &at))?;
+        let overtakes = self.is(Mutant::ReadersOvertake) && request.limit == Limit::SHARED;
+        let token = self.with_open((0, keys), &[], |engine, open| {
+            if overtakes {
+                // Nobody waits for a key of this name.
+                let locks = open.iter_mut().map(|open| &mut *open.0.lock);
+                let open = locks.map(|lock| Open(engine.open((0, b""), lock, false, false)));
+                let mut open: Vec<Open> = open.collect();
+                return engine.acquire(&mut open, request, client, &at);
+            }
+            engine.acquire(open, request, client, &at)
+        })?;
         if let Some(token) = token {
             return Ok(Some(resp::integer(token)));
         }
         if request.block_ms.is_none() {
+            self.engine.on_refused();
             return Ok(Some(resp::nil()));
         }
         let ticket = self.engine.join((0, &keys[0]), request, (client, client), self.now);
-        self.engine.admit_waiter(ticket, None, i64::MAX)?;
+        let cycle = self.find_cycle(ticket);
+        self.engine.admit_waiter(ticket, cycle, i64::MAX)?;
         self.waiting.insert(client, ticket);
         Ok(None)
+    }
+
+    fn find_cycle(&mut self, ticket: Ticket) -> Option<usize> {
+        let mut search = self.engine.queues().search(ticket)?;
+        loop {
+            let name = match search.step(self.engine.queues()) {
+                Step::Done(cycle) => return cycle,
+                Step::Holds(name) => name,
+            };
+            let lock = self.handle(0, name.as_slice()).with_lock(|lock| lock.clone());
+            search.feed(self.engine.queues(), Some(&lock), self.now);
+        }
     }
 
     fn make_visit(&mut self, visit: Visit<Handle>) {
         let at = self.conditions();
         let name = [visit.name.as_slice().to_vec()];
-        let visited = self.with_open(&name, |engine, open| engine.visit(&mut open[0].0, &visit, true, &at));
+        let visited = self.with_open((visit.db, &name), &[], |engine, open| {
+            engine.visit(&mut open[0].0, &visit, true, &at)
+        });
         self.engine.end_visit(visit, visited, self.now);
     }
 
     fn save(&self) -> Saved {
-        let lock = |handle: &Handle| handle.with_lock(|lock| lock.clone());
-        let locks = self.keys.iter().map(|(name, handle)| (name.clone(), lock(handle)));
+        let lock = |handle: &Handle| {
+            handle.with_lock(|lock| {
+                let mut saved = lock.clone();
+                saved.end_sessions();
+                saved
+            })
+        };
+        let locks = self.keys.iter().map(|(key, handle)| (key.clone(), lock(handle)));
         let tokens = self.engine.tokens();
         Saved { locks: locks.collect(), last_token: tokens.used().then(|| tokens.last()) }
     }
 
-    fn start(&mut self, saved: Saved) {
+    fn start(&mut self, saved: Saved, as_replica: bool) {
         let wall_at_zero = self.wall.saturating_sub(self.now.unsigned_abs());
-        self.engine = Engine::new(wall_at_zero, false);
+        self.engine = Engine::new(wall_at_zero, as_replica);
         self.free_keys();
-        for (name, lock) in saved.locks.into_iter().filter(|(_, lock)| !lock.is_empty()) {
-            let handle = self.handle(&name);
+        for ((db, name), lock) in saved.locks.into_iter().filter(|(_, lock)| !lock.is_empty()) {
+            let handle = self.handle(db, &name);
             handle.with_lock(|stored| *stored = lock);
             self.engine.on_added(handle, Origin::Outside);
         }
         saved.last_token.into_iter().for_each(|token| self.engine.accept_token(token));
-        self.engine.on_role(true, self.wall, self.now);
+        if !as_replica {
+            self.engine.on_role(true, self.wall, self.now);
+        }
+    }
+
+    /// A replica that has all that is here.
+    pub fn attach_replica(&mut self) {
+        let mut replica = EngineNode::new(self.options);
+        (replica.zero, replica.now, replica.wall) = (self.zero, self.now, self.wall);
+        replica.start(self.save(), true);
+        self.replica = Some(Box::new(replica));
+    }
+
+    /// Its clients get other numbers than those of this server.
+    pub fn skip_clients(&mut self, other: &EngineNode) {
+        self.clients = other.clients;
+    }
+
+    /// It decides from now on.
+    pub fn promote(&mut self) {
+        let wall = if self.is(Mutant::PromotedWithLowCounter) { 0 } else { self.wall };
+        self.engine.on_role(true, wall, self.now);
     }
 
     fn free_keys(&mut self) {
         std::mem::take(&mut self.keys).into_values().for_each(Handle::give_back);
     }
+}
+
+fn number(text: &[u8]) -> u64 {
+    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 impl Drop for EngineNode {
@@ -195,13 +397,19 @@ impl Node for EngineNode {
     }
 
     fn disconnect(&mut self, client: u64) {
-        if let Some(ticket) = self.waiting.remove(&client) {
+        let keeps_grant = self.is(Mutant::GrantsToTheDead) && self.engine.has_resolved();
+        if let Some(ticket) = self.waiting.remove(&client).filter(|_| !keeps_grant) {
             self.engine.on_disconnected(ticket);
         }
-        self.engine.on_client_closed(client, false);
+        if !self.is(Mutant::SessionOutlivesConnection) {
+            self.engine.on_client_closed(client, false);
+        }
     }
 
     fn before_sleep(&mut self) {
+        if let Some(replica) = &mut self.replica {
+            replica.before_sleep();
+        }
         self.engine.end_cycle();
         while self.engine.time_out_next(self.now) {}
         while let Some(visit) = self.engine.next_visit(self.now) {
@@ -236,6 +444,9 @@ impl Node for EngineNode {
         let first = self.zero.is_none();
         let zero = *self.zero.get_or_insert(monotonic_micros - self.options.cooldown_ms as i64 * 1_000);
         (self.now, self.wall) = (monotonic_micros - zero, wall_micros);
+        if let Some(replica) = &mut self.replica {
+            (replica.now, replica.wall) = (self.now, self.wall);
+        }
         if first {
             self.engine = Engine::new(self.wall.saturating_sub(self.now.unsigned_abs()), false);
         }
@@ -249,6 +460,6 @@ impl Node for EngineNode {
             Persistence::Lost => Saved::default(),
             Persistence::Snapshot => self.snapshot.clone(),
         };
-        self.start(saved);
+        self.start(saved, false);
     }
 }

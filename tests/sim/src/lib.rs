@@ -1,11 +1,13 @@
 //! Servers, the network and the real client crate on virtual time: one seed gives one history, bit by bit.
 //!
 //! A history runs on one thread, on tokio's paused clock. All that differs between two runs of a program is handed
-//! in: clocks, randomness, connections. See `run.rs` for how a history goes, `checks.rs` for what must be true of it.
+//! in: clocks, randomness, connections. See `run.rs` for how a history goes, `checks.rs` for what must be true of it. `crowd.rs` has one
+//! server, compared step by step with plain lists.
 #![forbid(unsafe_code)]
 
 mod checks;
 mod clients;
+pub mod crowd;
 pub mod engine_node;
 mod environment;
 mod faults;

@@ -1,5 +1,6 @@
 //! Runs histories for a time, one of them by its seed, or the mutants.
 
+use redis_lock_sim::crowd::{self, Counts, InMemory};
 use redis_lock_sim::mutants::Mutant;
 use redis_lock_sim::{Limits, Setup, engine_node, report, run, search};
 use std::process::ExitCode;
@@ -8,10 +9,13 @@ use std::time::{Duration, Instant, SystemTime};
 const USAGE: &str =
     "usage: redis-lock-sim [--minutes N | --seconds N] [--histories N] [--base SEED] [--failures N]
        redis-lock-sim --seed SEED [--mutant NAME] [--all]
+       redis-lock-sim --crowd SEED
        redis-lock-sim --mutants";
 
 /// A mutant that is not found in this time is not found.
 const MUTANT_TIME: Duration = Duration::from_secs(60);
+/// So many steps are taken with one seed on one server.
+const CROWD: usize = 1_000;
 
 fn main() -> ExitCode {
     match Arguments::parse(std::env::args().skip(1)) {
@@ -32,6 +36,8 @@ struct Arguments {
     /// So many histories that failed are enough.
     failures: usize,
     seed: Option<u64>,
+    /// The seed of one crowd.
+    crowd: Option<u64>,
     mutant: Option<Mutant>,
     mutants: bool,
     all: bool,
@@ -53,6 +59,7 @@ impl Arguments {
                 "--base" => arguments.base = Some(number()?),
                 "--histories" => arguments.histories = number()?,
                 "--failures" => arguments.failures = usize::try_from(number()?).ok()?,
+                "--crowd" => arguments.crowd = Some(number()?),
                 "--seed" => arguments.seed = Some(number()?),
                 "--mutants" => arguments.mutants = true,
                 "--all" => arguments.all = true,
@@ -64,10 +71,11 @@ impl Arguments {
     }
 
     fn run(self) -> ExitCode {
-        match self.seed {
-            Some(seed) => self.one(seed),
-            None if self.mutants => mutants(self.first()),
-            None => self.many(),
+        match (self.seed, self.crowd) {
+            (Some(seed), _) => self.one(seed),
+            (_, Some(seed)) => ExitCode::from(u8::from(!crowds(seed, Duration::ZERO))),
+            _ if self.mutants => mutants(self.first()),
+            _ => self.many(),
         }
     }
 
@@ -95,11 +103,44 @@ impl Arguments {
     fn many(self) -> ExitCode {
         let (first, begun) = (self.first(), Instant::now());
         println!("histories from seed {first}");
-        let limits = Limits { time: self.time, histories: self.histories, failures: self.failures };
+        let crowds_agree = crowds(first, self.time / 10);
+        let limits =
+            Limits { time: self.time - self.time / 10, histories: self.histories, failures: self.failures };
         let totals = search(first, limits, self.setup());
         print!("{}", report::totals(&totals, begun.elapsed()));
-        ExitCode::from(u8::from(!totals.failed.is_empty()))
+        ExitCode::from(u8::from(!totals.failed.is_empty() || !crowds_agree))
     }
+}
+
+/// Runs crowds of one server for this time, at least one. Returns whether all did what plain lists do.
+fn crowds(first: u64, time: Duration) -> bool {
+    let (begun, mut totals, mut seed) = (Instant::now(), Counts::new(), first);
+    loop {
+        match crowd::run(&mut InMemory::new(None), seed, CROWD) {
+            Ok(counts) => counts.into_iter().for_each(|(name, n)| *totals.entry(name).or_default() += n),
+            Err(difference) => {
+                println!("CROWD={difference}");
+                return false;
+            }
+        }
+        seed += 1;
+        if begun.elapsed() >= time {
+            println!(
+                "one server and plain lists agree in {} steps: {totals:?}",
+                (seed - first) * CROWD as u64
+            );
+            return true;
+        }
+    }
+}
+
+/// Runs crowds with this mutant until it is found. Returns how many it took, and what was found.
+fn crowd_finds(mutant: Mutant, first: u64) -> Option<(u64, String)> {
+    let begun = Instant::now();
+    (1..).take_while(|_| begun.elapsed() < MUTANT_TIME).find_map(|number| {
+        let ran = crowd::run(&mut InMemory::new(Some(mutant)), first + number - 1, CROWD);
+        ran.err().map(|difference| (number, difference.replace('\n', "; ")))
+    })
 }
 
 /// Runs each mutant until it is found.
@@ -107,6 +148,16 @@ fn mutants(first: u64) -> ExitCode {
     let mut missed = 0;
     for mutant in Mutant::ALL {
         let begun = Instant::now();
+        if mutant.is_of_one_server() {
+            match crowd_finds(mutant, first) {
+                Some((crowds, what)) => println!("{mutant:?}: found in {crowds} crowds: {what}"),
+                None => {
+                    println!("{mutant:?}: NOT FOUND in {} s", MUTANT_TIME.as_secs());
+                    missed += 1;
+                }
+            }
+            continue;
+        }
         let limits = Limits { time: MUTANT_TIME, histories: u64::MAX, failures: 1 };
         let setup = Setup { make: engine_node::make, mutant: Some(mutant), readable: false };
         let totals = search(first, limits, setup);

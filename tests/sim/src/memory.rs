@@ -1,12 +1,13 @@
 //! A keyspace in memory, for the engine.
 
-use redis_lock_core::{Bytes, Lock};
-use redis_lock_engine::{Engine, Entry, NOWHERE, OpenLock, Slot};
+use redis_lock_core::{Bytes, Hold, Lock};
+use redis_lock_engine::{Engine, Entry, Gone, NOWHERE, OpenLock, Rest, Slot};
 use std::cell::{Cell, RefCell, RefMut};
 
 /// Where the lock of one key is stored. A lock that is used while the engine holds another loan of it panics here.
 struct Stored {
     name: RefCell<Bytes>,
+    db: Cell<i32>,
     lock: RefCell<Lock>,
     place: Cell<u32>,
 }
@@ -16,25 +17,33 @@ thread_local! {
     static SPARE: RefCell<Vec<&'static Stored>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The place of one key's lock, in database 0.
+/// The place of one key's lock.
 #[derive(Clone, Copy)]
 pub struct Handle(&'static Stored);
 
 impl Handle {
     /// The place of an empty lock.
-    pub fn new(name: &[u8]) -> Handle {
+    pub fn new(db: i32, name: &[u8]) -> Handle {
         let spare = SPARE.with_borrow_mut(Vec::pop);
         let stored = spare.unwrap_or_else(|| {
             Box::leak(Box::new(Stored {
                 name: RefCell::new(Bytes::EMPTY),
+                db: Cell::new(0),
                 lock: RefCell::default(),
                 place: Cell::new(NOWHERE),
             }))
         });
-        stored.name.replace(name.into());
         stored.lock.take();
         stored.place.set(NOWHERE);
-        Handle(stored)
+        let handle = Handle(stored);
+        handle.move_to(db, name);
+        handle
+    }
+
+    /// Its key has this name now.
+    pub fn move_to(self, db: i32, name: &[u8]) {
+        self.0.db.set(db);
+        self.0.name.replace(name.into());
     }
 
     /// No copy of this is used any longer.
@@ -64,14 +73,16 @@ impl Slot for Handle {
     }
 
     fn home(&self) -> (i32, Bytes) {
-        (0, self.0.name.borrow().clone())
+        (self.0.db.get(), self.0.name.borrow().clone())
     }
 
     fn db(&self) -> i32 {
-        0
+        self.0.db.get()
     }
 
-    fn set_db(&self, _: i32) {}
+    fn set_db(&self, db: i32) {
+        self.0.db.set(db);
+    }
 
     fn with_lock<R>(&self, with: impl FnOnce(&mut Lock) -> R) -> R {
         with(&mut self.0.lock.borrow_mut())
@@ -87,19 +98,62 @@ impl<'k> AsMut<OpenLock<'k>> for Open<'k> {
     }
 }
 
-/// Lends these locks to the engine, then has their deadlines kept. Each may be named once.
+/// Who decides about locks, and by what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// This server.
+    Decide,
+    /// This server, by LOCK.RELEASE: that is replicated as it is.
+    Release,
+    /// Another server has decided.
+    Follow,
+}
+
+/// What a replica is told of a key.
+pub enum Told {
+    /// A whole hold as it is now, after those that went before it.
+    Hold(Hold, Vec<Gone>),
+    /// These holds went.
+    Drop(Vec<Gone>),
+    /// The running command as it is.
+    Verbatim,
+}
+
+/// Lends these locks to the engine, then has their deadlines kept. Each may be named once. Returns also what a
+/// replica is told, of which lock.
 pub fn with_open<C: Clone, R>(
     engine: &mut Engine<Handle, C>,
     handles: &[Handle],
+    purpose: Purpose,
     with: impl FnOnce(&mut Engine<Handle, C>, &mut [Open]) -> R,
-) -> R {
-    let names: Vec<Bytes> = handles.iter().map(|handle| handle.home().1).collect();
+) -> (R, Vec<(Handle, Told)>) {
+    let names: Vec<(i32, Bytes)> = handles.iter().map(Handle::home).collect();
     let mut locks: Vec<RefMut<Lock>> = handles.iter().map(|handle| handle.0.lock.borrow_mut()).collect();
     let lent = names.iter().zip(&mut locks);
-    let mut open: Vec<Open> =
-        lent.map(|(name, lock)| Open(engine.open((0, name.as_slice()), lock, false, false))).collect();
+    let open = lent.map(|((db, name), lock)| {
+        Open(engine.open((*db, name.as_slice()), lock, false, purpose == Purpose::Follow))
+    });
+    let mut open: Vec<Open> = open.collect();
     let result = with(engine, &mut open);
+    let told = handles.iter().zip(&mut open).flat_map(|(handle, open)| {
+        told(&mut open.0, purpose == Purpose::Release).into_iter().map(|told| (*handle, told))
+    });
+    let told = told.collect();
     drop(open);
     handles.iter().zip(&locks).for_each(|(handle, lock)| engine.on_stored(*handle, lock));
-    result
+    (result, told)
+}
+
+/// As `src/lock_txn.rs` replicates it.
+fn told(open: &mut OpenLock, is_release: bool) -> Vec<Told> {
+    let effects = std::mem::take(&mut open.effects).into_iter();
+    let mut told: Vec<Told> = effects.map(|(hold, gone)| Told::Hold(hold, gone.into_vec())).collect();
+    let granted = open.granted.and_then(|token| open.lock.holds().find(|hold| hold.token == token));
+    told.extend(granted.map(|hold| Told::Hold(hold.clone(), Vec::new())));
+    match open.rest(is_release) {
+        Rest::Nothing => {}
+        Rest::Verbatim => told.push(Told::Verbatim),
+        Rest::Drop(gone) => told.push(Told::Drop(gone.to_vec())),
+    }
+    told
 }

@@ -21,10 +21,24 @@ pub enum Mutant {
     ClockStopsWhilePaused,
     /// Two attempts have one owner.
     OwnersRepeat,
+    /// What is granted to a client is not revoked if that is unblocked before its reply.
+    UnblockIsNoNews,
+    /// A client that was unblocked gets its reply, too.
+    RepliesTwice,
+    /// What is granted to a client stays with it though its connection is closed.
+    GrantsToTheDead,
+    /// A hold does not end with its connection.
+    SessionOutlivesConnection,
+    /// Who waits for a lock that is renamed is forgotten.
+    RenameForgetsQueues,
+    /// A reader gets in before a writer that waits.
+    ReadersOvertake,
+    /// A replica that is promoted goes on with the tokens it knows.
+    PromotedWithLowCounter,
 }
 
 impl Mutant {
-    pub const ALL: [Mutant; 9] = [
+    pub const ALL: [Mutant; 16] = [
         Mutant::ConfirmsUnconditionally,
         Mutant::PlainMaximum,
         Mutant::ReleaseFreesAnyone,
@@ -34,7 +48,19 @@ impl Mutant {
         Mutant::NoDriftAllowance,
         Mutant::ClockStopsWhilePaused,
         Mutant::OwnersRepeat,
+        Mutant::UnblockIsNoNews,
+        Mutant::RepliesTwice,
+        Mutant::GrantsToTheDead,
+        Mutant::SessionOutlivesConnection,
+        Mutant::RenameForgetsQueues,
+        Mutant::ReadersOvertake,
+        Mutant::PromotedWithLowCounter,
     ];
+
+    /// Whether it is wrong in what one server does: `crowd` looks for it.
+    pub fn is_of_one_server(self) -> bool {
+        self >= Mutant::UnblockIsNoNews
+    }
 
     /// The mutant of this name.
     pub fn named(name: &str) -> Option<Mutant> {

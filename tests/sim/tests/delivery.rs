@@ -4,7 +4,7 @@
 use redis_lock_core::Limit;
 use redis_lock_core::request::Acquire;
 use redis_lock_engine::{Conditions, Engine, Outcome, Slot, Ticket};
-use redis_lock_sim::memory::{Handle, with_open};
+use redis_lock_sim::memory::{Handle, Purpose, with_open};
 
 /// What may happen to the first who waits, once it is granted the lock.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,11 +49,12 @@ fn conditions() -> Conditions<'static, u64> {
 impl Server {
     /// `holder` has released the lock, and `first` was granted it in that moment; `second` waits.
     fn after_the_grant() -> Server {
-        let (mut engine, key) = (Engine::new(0, false), Handle::new(b"k"));
+        let (mut engine, key) = (Engine::new(0, false), Handle::new(0, b"k"));
         let holder = request(b"holder", None);
-        let token =
-            with_open(&mut engine, &[key], |engine, open| engine.acquire(open, &holder, 0, &conditions()));
-        assert!(token.expect("the lock is free").is_some());
+        let token = with_open(&mut engine, &[key], Purpose::Decide, |engine, open| {
+            engine.acquire(open, &holder, 0, &conditions())
+        });
+        assert!(token.0.expect("the lock is free").is_some());
         let mut join = |owner: &[u8], client| {
             let ticket = engine.join((0, b"k"), &request(owner, Some(0)), (client, client), 1);
             engine.admit_waiter(ticket, None, 9).expect("there is room");
@@ -61,7 +62,9 @@ impl Server {
         };
         let first = join(b"first", FIRST);
         join(b"second", 2);
-        with_open(&mut engine, &[key], |engine, open| engine.release(open, b"holder", &conditions()));
+        with_open(&mut engine, &[key], Purpose::Decide, |engine, open| {
+            engine.release(open, b"holder", &conditions())
+        });
         Server { engine, key, first, called: false, reply: None, closed: false, told: false }
     }
 
@@ -100,10 +103,10 @@ impl Server {
 
     fn visit(&mut self) {
         while let Some(visit) = self.engine.next_visit(1) {
-            let visited = with_open(&mut self.engine, &[self.key], |engine, open| {
+            let visited = with_open(&mut self.engine, &[self.key], Purpose::Decide, |engine, open| {
                 engine.visit(&mut open[0].0, &visit, true, &conditions())
             });
-            self.engine.end_visit(visit, visited, 1);
+            self.engine.end_visit(visit, visited.0, 1);
         }
     }
 }

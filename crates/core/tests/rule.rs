@@ -1,89 +1,22 @@
-//! The lock against a naive model, under random commands while time passes; and the rule, spelled
-//! out in a table.
+//! The one rule, and what follows from it for a lock. (Commands, time and others who wait: the simulator's crowd.)
 
-mod naive;
-mod world;
-
-use naive::{NaiveHold, Request};
 use proptest::prelude::*;
-use proptest::sample::{select, subsequence};
+use proptest::sample::select;
 use redis_lock_core::decision::{
     decide_acquire, decide_extend, key_status, AcquireDecision, Grant, Granted, KeyStatus,
 };
-use redis_lock_core::{Error, Hold, Limit, Lock, MAX_META};
-use world::{limit, Step, World, KEYS};
+use redis_lock_core::{Error, Hold, Limit, Lock};
 
-/// Few enough to meet again; some too long to be kept inline.
-fn owner() -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![
-        4 => (b'a'..b'f').prop_map(|letter| vec![letter]),
-        1 => (0..3u8).prop_map(|byte| vec![byte; 512]),
-        1 => (0..40u8).prop_map(|n| vec![0xff, 0, n]),
-    ]
+fn limit(wire: Option<u64>) -> Limit {
+    Limit::from_wire(wire.map_or(0, |n| n as i64)).expect("a limit that is allowed")
 }
 
 fn any_limit() -> impl Strategy<Value = Option<u64>> {
     select(vec![None, None, Some(1), Some(2), Some(3), Some(5), Some(10_000)])
 }
 
-fn fence() -> impl Strategy<Value = Option<i64>> {
-    let distance =
-        prop_oneof![4 => -3..5i64, 2 => -20_000..20_000i64, 1 => select(vec![-100_000_000, 100_000_000])];
-    prop::option::weighted(0.3, distance)
-}
-
-fn meta() -> impl Strategy<Value = Vec<u8>> {
-    select(vec![vec![], b"why".to_vec(), b"another".to_vec(), vec![0xff; MAX_META]])
-}
-
-fn request() -> impl Strategy<Value = Request> {
-    let keys = prop_oneof![
-        2 => (0..KEYS).prop_map(|key| vec![key]),
-        1 => subsequence((0..KEYS).collect::<Vec<_>>(), 2..=KEYS).prop_shuffle(),
-    ];
-    let ttl = prop_oneof![8 => 1..8i64, 1 => 1..=86_400_000i64];
-    (keys, owner(), any_limit(), ttl, prop::option::of(meta())).prop_map(
-        |(keys, owner, limit, ttl_ms, meta)| Request { keys, owner, limit, ttl_ms, fence: None, meta },
-    )
-}
-
-/// Its token and moments are distances from the server's own.
-fn hold() -> impl Strategy<Value = NaiveHold> {
-    (owner(), any_limit(), 0..9_000i64, meta()).prop_map(|(owner, limit, deadline, meta)| NaiveHold {
-        owner,
-        limit,
-        deadline,
-        since: 0,
-        token: 0,
-        meta,
-    })
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let key = 0..KEYS;
-    prop_oneof![
-        16 => (request(), fence()).prop_map(|(request, fence)| Step::Acquire(request, fence)),
-        4 => (request(), fence()).prop_map(|(request, fence)| Step::Extend(request, fence)),
-        4 => (key.clone(), owner()).prop_map(|(key, owner)| Step::Release { key, owner }),
-        2 => (key.clone(), hold(), -9..9i64).prop_map(|(key, hold, token)| Step::Put { key, hold, token }),
-        2 => (key.clone(), owner(), -2_000..9_000i64, -9..9i64)
-            .prop_map(|(key, owner, deadline, token)| Step::Edit { key, owner, deadline, token }),
-        1 => key.prop_map(|key| Step::Reclaim { key }),
-        6 => (0..2_500i64).prop_map(Step::Pass),
-        1 => Just(Step::Promote),
-    ]
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
-
-    #[test]
-    fn agrees_with_the_naive_model(steps in prop::collection::vec(step(), 1..120)) {
-        let mut world = World::new();
-        for step in &steps {
-            world.run(step);
-        }
-    }
 
     /// Without time, effects from elsewhere and other keys: the purest form of the rule.
     #[test]
