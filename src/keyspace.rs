@@ -19,10 +19,10 @@ pub fn on_added(module: &'static Module, ctx: &Ctx, name: Str, from: Origin) {
     module.tell(|engine| engine.on_added(ValueRef::new(value), from));
 }
 
-/// A key's value is being removed, or is freed after it left by a way that told nobody. What the engine emptied
-/// itself is no news to it.
+/// A key's value is being removed, or is freed after it left by a way that told nobody. What has no deadline there is
+/// empty, or the engine knows that it is gone.
 pub fn on_removed(module: &'static Module, value: &Value) {
-    if value.lock().is_empty() && value.place() == NOWHERE {
+    if value.place() == NOWHERE {
         return;
     }
     let now = module.now();

@@ -204,6 +204,28 @@ fn atomic_slot_migration_from_a_node_whose_clock_is_ahead() {
     assert!(there.take("{k}new", "b", "") > held[0][0].fence, "later tokens are greater");
 }
 
+/// Redis takes the keys of a slot that it gave away without a word for each, and frees them on another thread.
+#[test]
+fn deadlines_that_come_while_their_slot_is_emptied() {
+    const LOCKS: usize = 20_000;
+    let (from, to) = two_nodes();
+    let (mut here, mut there) = (from.connect(), to.connect());
+    for _ in 0..2 {
+        let ttl = |index: usize| 60 + index / 20;
+        let line = |index| format!("LOCK.ACQUIRE {{k}}{index} o {}", ttl(index));
+        let lines: Vec<String> = (0..LOCKS).map(line).collect();
+        let granted = here.pipeline(lines.iter().map(|line| line.split(' ')));
+        assert!(granted.iter().all(|reply| matches!(reply, Reply::Int(_))));
+        let slot = slot(&mut here, "k");
+        if !take_over(&mut here, &mut there, slot) {
+            return;
+        }
+        eventually(BOUND, || !there.say("LOCK.OWNER {k}0").is_error());
+        eventually(BOUND, || counts(&from)["lock_held"] + counts(&to)["lock_held"] == 0);
+        std::mem::swap(&mut here, &mut there);
+    }
+}
+
 /// Locks are taken, given back, extended and left to their ttl while their slot goes to and fro.
 #[test]
 fn locks_in_use_while_their_slot_moves() {

@@ -55,6 +55,14 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         true
     }
 
+    /// The lock in this slot left its key by a way that told nobody, and is not freed so far. It stays among the
+    /// deadlines until nobody looks at it any more: who frees it, maybe on another thread, goes by that.
+    pub(crate) fn on_vanished(&mut self, slot: S, now: Micros) {
+        self.count_removed(slot, now);
+        slot.with_lock(std::mem::take);
+        self.deadlines.remove(slot.place());
+    }
+
     /// A database, or all, are being emptied.
     pub fn on_flushed(&mut self, db: Option<i32>, now: Micros) {
         let mut deadlines = std::mem::take(&mut self.deadlines);

@@ -130,7 +130,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
             // To open the key may have ended it, by an expiry that somebody gave it: then its slot is gone.
             (Task::Expire(slot), _) => {
                 if self.deadlines.first().is_some_and(|(_, first)| *first == slot) {
-                    self.deadlines.remove(0);
+                    self.on_vanished(slot, now);
                 }
             }
             (Task::Serve(queue), Visited::WrongType) => self.send_away(queue, MAX_SENT_AWAY),
