@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// Locks over one or several Redis or Valkey servers that have the module redis-lock loaded.
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(name = "redis-lock", version, arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

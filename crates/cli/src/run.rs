@@ -13,6 +13,7 @@ use command::Ending;
 use redis_lock_quorum::{Acquire, Error, Kind, Lock, NodeAnswer, NodeError, NodeReport, Options, Quorum};
 use std::ffi::OsString;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Most characters of a command's name in META, which takes 512 bytes.
 const MAX_NAME: usize = 64;
@@ -22,6 +23,8 @@ const MAX_KILL_MARGIN: Duration = Duration::from_secs(1);
 /// Unless said otherwise, the time between SIGTERM and SIGKILL: this part of the ttl, and not more than that.
 const GRACE: u32 = 6;
 const MAX_GRACE: Duration = Duration::from_secs(5);
+/// However short the wait is, a node may take this long to be connected.
+const MIN_CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// Releases that were not answered yet are waited for no longer than this at the end.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -48,12 +51,12 @@ pub struct Arguments {
     )]
     nodes: Vec<String>,
     /// The lock's name. Several are taken together or not at all
-    #[arg(long = "key", value_name = "NAME", required = true)]
+    #[arg(long = "key", value_name = "NAME", required = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     keys: Vec<String>,
     /// For how long the lock goes on when nobody can renew it any more
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = crate::duration)]
     ttl: Duration,
-    /// How long to wait while others hold it
+    /// How long to wait while others hold it, or servers can't be reached; 0 tries once
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::duration)]
     wait: Duration,
     /// Share it with others who share it
@@ -62,10 +65,11 @@ pub struct Arguments {
     /// Be one of at most N. (Over several nodes this needs more than a majority; from N = nodes−1 on, all)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(Kind::MAX_LIMIT)))]
     limit: Option<u16>,
-    /// Time between SIGTERM and SIGKILL when the lock is lost [default: a sixth of the ttl, at most 5s]
+    /// Time between SIGTERM and SIGKILL when the lock can't be renewed. Where a server says that it is gone others may
+    /// have it already: then SIGKILL follows at once [default: a sixth of the ttl, at most 5s]
     #[arg(long, value_name = "DURATION", value_parser = crate::duration)]
     grace: Option<Duration>,
-    /// How long a node may take to answer [default: a twentieth of the ttl, at most 50ms; for a single node a quarter
+    /// How long a node may take to be connected, or to answer [default: a twentieth of the ttl, at most 50ms; for a single node a quarter
     /// of the ttl, at most 5s]
     #[arg(long, value_name = "DURATION", value_parser = crate::duration)]
     node_timeout: Option<Duration>,
@@ -137,6 +141,7 @@ pub async fn run(arguments: Arguments) -> Status {
             return exit::OS_ERROR;
         }
     };
+    let begun = Instant::now();
     let quorum = tokio::select! {
         biased;
         signal = signals.end() => return exit::by_signal(signal.number),
@@ -149,7 +154,7 @@ pub async fn run(arguments: Arguments) -> Status {
     let acquired = tokio::select! {
         biased;
         signal = signals.end() => Err(exit::by_signal(signal.number)),
-        acquired = acquire(&quorum, &arguments) => acquired.map_err(|error| not_acquired(&error)),
+        acquired = acquire(&quorum, &arguments, begun) => acquired.map_err(|error| not_acquired(&error)),
     };
     let status = match acquired {
         Ok(lock) => run_under(lock, &arguments, &mut signals).await,
@@ -162,7 +167,10 @@ pub async fn run(arguments: Arguments) -> Status {
 
 async fn connect(arguments: &Arguments) -> Result<Quorum, Error> {
     let (lost_margin, node_timeout) = (Some(arguments.margin()?), arguments.node_timeout);
-    let options = Options { lost_margin, node_timeout, ..Options::default() };
+    let mut options = Options { lost_margin, node_timeout, ..Options::default() };
+    // A node that is not there by then may be later; the wait goes on meanwhile.
+    let longest = node_timeout.unwrap_or(options.connect_timeout);
+    options.connect_timeout = longest.min(arguments.wait.max(MIN_CONNECT_TIMEOUT));
     let quorum = Quorum::connect(&arguments.nodes, options).await?;
     let (nodes, needed) = (arguments.nodes.len(), arguments.kind().needed(arguments.nodes.len()));
     if needed == nodes && needed > Kind::Exclusive.needed(nodes) {
@@ -174,12 +182,11 @@ async fn connect(arguments: &Arguments) -> Result<Quorum, Error> {
 }
 
 /// Asks once, and then, if there is time to wait, tells that and why it waits.
-async fn acquire(quorum: &Quorum, arguments: &Arguments) -> Result<Lock, Error> {
+async fn acquire(quorum: &Quorum, arguments: &Arguments, begun: Instant) -> Result<Lock, Error> {
     let request = || -> Acquire {
         let request = quorum.acquire(arguments.keys.clone(), arguments.ttl);
         request.kind(arguments.kind()).meta(arguments.meta())
     };
-    let begun = tokio::time::Instant::now();
     match request().wait(Duration::ZERO).await {
         Err(error @ (Error::Held(_) | Error::NoQuorum(_) | Error::Late(_))) => {
             let left = arguments.wait.saturating_sub(begun.elapsed());

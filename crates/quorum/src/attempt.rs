@@ -7,7 +7,8 @@ use crate::command::{Reply, Terms, fresh_owner};
 use crate::error::{Error, NodeAnswer, NodeError};
 use crate::in_flight::{Completion, InFlight};
 use crate::inner::Inner;
-use crate::lock::{Granted, Lock};
+use crate::lock::Lock;
+use crate::lock_state::Granted;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -186,6 +186,11 @@ impl NodeError {
         matches!(self, NodeError::Refused(line) if line.starts_with("READONLY"))
     }
 
+    /// Whether something else lies at the key: what this owner held there is gone.
+    pub(crate) fn is_overwritten(&self) -> bool {
+        matches!(self, NodeError::Refused(line) if line.starts_with("WRONGTYPE"))
+    }
+
     /// Whether it refuses, and will refuse the same request again until somebody has changed something about the
     /// server, its user or the request.
     pub fn is_final(&self) -> bool {

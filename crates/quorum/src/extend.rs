@@ -9,7 +9,7 @@ use crate::clock::Moment;
 use crate::command::Reply;
 use crate::error::{Error, NodeAnswer, NodeError};
 use crate::in_flight::{Completion, InFlight};
-use crate::lock::LockState;
+use crate::lock_state::LockState;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -158,6 +158,11 @@ impl Extension {
             (Step::Join, Ok(Reply::TooFarAhead)) => self.join(node, Step::JoinWithoutFence),
             (Step::Join | Step::JoinWithoutFence, Ok(Reply::Number(token))) => NodeAnswer::Granted(token),
             (Step::Join | Step::JoinWithoutFence, Ok(Reply::Nil)) => NodeAnswer::Held,
+            // Somebody has written something else over the hold.
+            (Step::Extend, Err(error)) if error.is_overwritten() => {
+                self.gone[node] = true;
+                error.into()
+            }
             (_, Ok(reply)) => NodeError::Unexpected(format!("{reply:?}")).into(),
             (_, Err(error)) => error.into(),
         };

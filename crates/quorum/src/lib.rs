@@ -53,6 +53,7 @@ mod in_flight;
 mod inner;
 mod kind;
 mod lock;
+mod lock_state;
 mod node;
 mod options;
 mod quorum;

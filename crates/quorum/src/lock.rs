@@ -1,20 +1,13 @@
 //! A lock that was acquired.
 
 use crate::cleanup::Cleanup;
-use crate::clock::Moment;
-use crate::error::{Error, NodeAnswer};
-use crate::inner::Inner;
-use crate::node::PendingReply;
+use crate::error::Error;
+use crate::lock_state::{Granted, LockState};
 use crate::release::Released;
 use crate::renewal::Renewal;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
-
-/// `lost` looks at the clock at least so often: its timer stands still while the machine is suspended.
-const LOOK: Duration = Duration::from_millis(250);
 
 /// A lock that is held, for as long as its [validity](Lock::validity) lasts. Dropped, it is released in the
 /// background.
@@ -33,51 +26,9 @@ const LOOK: Duration = Duration::from_millis(250);
 /// ```
 pub struct Lock(pub(crate) Arc<LockState>);
 
-pub(crate) struct LockState {
-    pub quorum: Arc<Inner>,
-    token: u64,
-    /// When the validity ends, in nanoseconds of the clock.
-    end: AtomicU64,
-    /// The latest ttl, in nanoseconds.
-    ttl: AtomicU64,
-    lost: AtomicBool,
-    claim: Mutex<Held>,
-    /// Told when it is released or found lost.
-    pub over: Notify,
-}
-
-/// What requests for this lock go through, one at a time: after a release nothing is sent any more.
-pub(crate) struct Held {
-    pub claim: Cleanup,
-    pub released: bool,
-    /// Which nodes hold it, as far as is known: since the grant, or the last extension, without a gap.
-    pub holding: Vec<bool>,
-    /// Requests that were not needed for the grant. Not to be dropped before they are written.
-    under_way: Vec<PendingReply>,
-}
-
-/// On what terms a lock was granted.
-pub(crate) struct Granted {
-    pub token: u64,
-    pub ttl: Duration,
-    pub end: Moment,
-    /// Which nodes have granted it.
-    pub holding: Vec<bool>,
-    pub under_way: Vec<PendingReply>,
-}
-
 impl Lock {
     pub(crate) fn new(claim: Cleanup, granted: Granted) -> Lock {
-        let Granted { token, ttl, end, holding, under_way } = granted;
-        Lock(Arc::new(LockState {
-            quorum: Arc::clone(&claim.quorum),
-            token,
-            end: AtomicU64::new(end.nanos()),
-            ttl: AtomicU64::new(ttl.as_nanos() as u64),
-            lost: AtomicBool::new(false),
-            claim: Mutex::new(Held { claim, released: false, holding, under_way }),
-            over: Notify::new(),
-        }))
+        Lock(Arc::new(LockState::new(claim, granted)))
     }
 
     /// How long it is certainly held yet; zero when it is not, or not any more. Until then nobody else
@@ -91,7 +42,7 @@ impl Lock {
     /// The number that a protected resource compares, to refuse a holder that has been overtaken: greater than that of
     /// every acquisition that was over before this one began. Never changes.
     pub fn fencing_token(&self) -> u64 {
-        self.0.token
+        self.0.token()
     }
 
     /// The names of what is locked.
@@ -197,7 +148,7 @@ impl Lease {
 
     /// As [`Lock::fencing_token`].
     pub fn fencing_token(&self) -> u64 {
-        self.0.token
+        self.0.token()
     }
 
     /// The names of what is locked.
@@ -219,112 +170,5 @@ impl Lease {
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.describe(f.debug_struct("Lease"))
-    }
-}
-
-impl LockState {
-    pub fn token(&self) -> u64 {
-        self.token
-    }
-
-    pub fn end(&self) -> Moment {
-        Moment::from_nanos(self.end.load(Ordering::Acquire))
-    }
-
-    /// The validity ends then, if not later.
-    pub fn extend_to(&self, end: Moment, ttl: Duration) {
-        self.ttl.store(ttl.as_nanos() as u64, Ordering::Release);
-        self.end.fetch_max(end.nanos(), Ordering::AcqRel);
-    }
-
-    pub fn ttl(&self) -> Duration {
-        Duration::from_nanos(self.ttl.load(Ordering::Acquire))
-    }
-
-    pub fn validity(&self) -> Duration {
-        match self.is_over() {
-            true => Duration::ZERO,
-            false => self.end().since(self.quorum.now()),
-        }
-    }
-
-    /// Whether it is released or found lost.
-    pub fn is_over(&self) -> bool {
-        self.lost.load(Ordering::Acquire)
-    }
-
-    /// From now on it is not held, for everyone who asks.
-    pub fn end_now(&self) {
-        self.lost.store(true, Ordering::Release);
-        self.over.notify_waiters();
-    }
-
-    pub fn claimed(&self) -> MutexGuard<'_, Held> {
-        self.claim.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn resources(&self) -> Vec<String> {
-        self.claimed().claim.terms.resources.names().to_vec()
-    }
-
-    pub fn failure(&self, answers: &[NodeAnswer]) -> crate::Failure {
-        let claimed = self.claimed();
-        self.quorum.failure(&claimed.claim.terms, answers, self.validity())
-    }
-
-    /// Has the servers tell when somebody else changes what is locked, where they can.
-    fn track(&self) {
-        let terms = Arc::clone(&self.claimed().claim.terms);
-        let links = self.quorum.nodes.iter().filter_map(|node| node.link()).filter(|link| link.tracks());
-        for link in links {
-            for look in terms.look() {
-                let Ok(asked) = link.ask(&look) else { continue };
-                // The answer is no matter; but dropped now, it would not be sent.
-                self.quorum.spawn(async move { drop(asked.await) });
-            }
-        }
-    }
-
-    /// Returns after so long, or as soon as a server tells that the lock has been changed: time to extend it.
-    pub async fn renewal_due(&self, after: Duration) {
-        let mut changes = self.quorum.changes.listen();
-        let names = self.resources();
-        self.track();
-        tokio::select! {
-            biased;
-            () = tokio::time::sleep(after) => {}
-            () = changes.changed(&names) => {}
-        }
-    }
-
-    pub async fn lost_before(&self, margin: Option<Duration>) {
-        loop {
-            let mut over = std::pin::pin!(self.over.notified());
-            over.as_mut().enable();
-            let margin = margin.unwrap_or_else(|| self.quorum.options.lost_margin(self.ttl()));
-            let left = self.validity().saturating_sub(margin);
-            if left.is_zero() {
-                return;
-            }
-            let _ = tokio::time::timeout(left.min(LOOK), over).await;
-        }
-    }
-
-    fn describe(&self, mut debug: fmt::DebugStruct<'_, '_>) -> fmt::Result {
-        debug
-            .field("resources", &self.resources())
-            .field("fencing_token", &self.token)
-            .field("validity", &self.validity())
-            .finish()
-    }
-}
-
-impl Held {
-    /// From now on nothing is sent any more, but the releases that are returned.
-    pub fn release(&mut self) -> Vec<(usize, PendingReply)> {
-        self.released = true;
-        let in_flight = self.claim.release_all();
-        self.under_way.clear();
-        in_flight
     }
 }

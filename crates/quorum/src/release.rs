@@ -3,7 +3,7 @@
 use crate::command::Reply;
 use crate::error::{Error, NodeAnswer, NodeError, NodeReport};
 use crate::in_flight::{Completion, InFlight};
-use crate::lock::LockState;
+use crate::lock_state::LockState;
 use crate::node::PendingReply;
 
 /// What the nodes answered to a release.
@@ -33,6 +33,10 @@ impl Releases<'_> {
         match completion.reply {
             Ok(Reply::Number(_)) => NodeAnswer::Released,
             Ok(Reply::Zero) => NodeAnswer::Gone,
+            // Of several locks it is one or more that something else lies over: the others may be held.
+            Err(error) if error.is_overwritten() && claimed.claim.terms.resources.names().len() == 1 => {
+                NodeAnswer::Gone
+            }
             Ok(reply) => NodeError::Unexpected(format!("{reply:?}")).into(),
             Err(error) => error.into(),
         }

@@ -1,7 +1,7 @@
 //! Keeps a lock by extending it again and again.
 
 use crate::error::Error;
-use crate::lock::LockState;
+use crate::lock_state::LockState;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! Work under a lock that is renewed for as long as the work runs.
 
-use crate::lock::{Lease, Lock, LockState};
+use crate::lock::{Lease, Lock};
+use crate::lock_state::LockState;
 use std::future::Future;
 use std::sync::Arc;
 use tokio::task::AbortHandle;

@@ -5,7 +5,8 @@ use crate::command::{Packed, Reply, Terms, fresh_owner};
 use crate::connection::Connection;
 use crate::error::{Error, NodeAnswer, NodeError};
 use crate::inner::Inner;
-use crate::lock::{Granted, Lock};
+use crate::lock::Lock;
+use crate::lock_state::Granted;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -77,7 +77,7 @@ impl Teller {
     fn nodes(&self, alive: &[bool; COUNT]) {
         let node = |(number, alive): (usize, &bool)| match alive {
             true => self.paint("32", format!("[node {}]", number + 1)),
-            false => self.paint("31", format!(" node {} dead ", number + 1)),
+            false => self.paint("31", format!(" node {} dead", number + 1)),
         };
         let line: Vec<String> = alive.iter().enumerate().map(node).collect();
         self.line(format!("   {}", line.join(" ")));

@@ -1,5 +1,6 @@
 //! A lock as LOCK.INFO tells of it.
 
+use humantime::format_duration;
 use redis::Value;
 use std::time::{Duration, Instant};
 
@@ -86,6 +87,15 @@ impl Waiter {
             waiting: millis(value, "waiting-ms"),
         }
     }
+}
+
+/// Whole seconds are enough for a person, and milliseconds below that.
+pub fn roughly(time: Duration) -> String {
+    let rough = match time.as_secs() {
+        0 => Duration::from_millis(time.as_millis() as u64),
+        seconds => Duration::from_secs(seconds),
+    };
+    format_duration(rough).to_string()
 }
 
 /// What a limit is called.

@@ -1,15 +1,15 @@
 //! What is shown: a table in a terminal, else lines.
 
 use super::changes::{Change, What};
-use super::locks::kind;
+use super::locks::{kind, roughly};
 use super::output::Output;
 use super::server::Server;
 use super::table;
 use crate::say;
-use humantime::{format_duration, format_rfc3339_millis};
+use humantime::format_rfc3339_millis;
 use serde_json::{Value, json};
 use std::io::IsTerminal;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 enum Form {
     Table(table::Screen),
@@ -83,15 +83,6 @@ impl Report {
 
 fn now() -> String {
     format_rfc3339_millis(SystemTime::now()).to_string()
-}
-
-/// Whole seconds are enough for a person, and milliseconds below that.
-pub fn roughly(time: Duration) -> String {
-    let rough = match time.as_secs() {
-        0 => Duration::from_millis(time.as_millis() as u64),
-        seconds => Duration::from_secs(seconds),
-    };
-    format_duration(rough).to_string()
 }
 
 fn line(change: &Change) -> String {

@@ -1,8 +1,7 @@
 //! The table in a terminal, drawn again and again on a screen of its own.
 
-use super::locks::{LockInfo, kind, short};
+use super::locks::{LockInfo, kind, roughly, short};
 use super::output::Output;
-use super::report::roughly;
 use super::server::Server;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};

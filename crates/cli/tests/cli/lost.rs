@@ -46,6 +46,19 @@ fn a_lock_that_was_deleted_is_lost() {
     }
 }
 
+#[test]
+fn a_lock_that_something_else_was_written_over_is_lost() {
+    let cluster = Cluster::start(1);
+    let mut program = run(&cluster.urls(), ["--ttl", "2m", "--", "sh", "-c", "echo ready; exec sleep 1000"]);
+    program.says("ready");
+    let node = cluster.node(0).server();
+    eventually(BOUND, || node.info_u64("stats", "tracking_total_keys") > 0);
+    node.connect().run(["SET", KEY, "text"]);
+    let outcome = program.outcome();
+    assert_eq!(outcome.code(), 76, "{outcome:?}");
+    assert!(!outcome.err.contains("is not released"), "{outcome:?}");
+}
+
 /// The servers tell of it: nobody waits for the next renewal, which is half a minute away.
 #[test]
 fn a_lock_that_was_deleted_is_known_to_be_lost_at_once() {

@@ -66,6 +66,19 @@ fn bare_numbers_are_seconds() {
     assert!(outcome.err.contains("waiting up to 300ms"), "{outcome:?}");
 }
 
+/// A connection is given two seconds, but not more than there is to wait, and half a second at least.
+#[test]
+fn a_server_that_stands_still_is_not_waited_for_beyond_the_wait() {
+    let cluster = Cluster::start(1);
+    cluster.node(0).freeze();
+    for (wait, connect) in [("0", "500 ms"), ("1", "1000 ms")] {
+        let outcome = run(&cluster.urls(), ["--wait", wait, "--", "true"]).outcome();
+        assert_eq!(outcome.code(), 75, "{outcome:?}");
+        assert!(outcome.err.contains(&format!("none was there after {connect}")), "{outcome:?}");
+    }
+    cluster.node(0).thaw();
+}
+
 #[test]
 fn nodes_that_are_far_away_need_more_time() {
     let cluster = Cluster::start(3);

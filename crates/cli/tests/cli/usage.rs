@@ -17,6 +17,7 @@ fn a_wrong_url_or_option_is_told_and_nothing_is_done() {
         (&["--ttl", "soon"], 2, "A duration looks like"),
         (&["--wait", "-5"], 2, "'-5'"),
         (&["--wait", "5 apples"], 2, "A duration looks like"),
+        (&["--key", ""], 2, "--key <NAME>"),
         (&["--limit", "0"], 2, "--limit"),
         (&["--limit", "2", "--shared"], 2, "cannot be used with"),
         (&["--no-such-option"], 2, "unexpected argument '--no-such-option'"),

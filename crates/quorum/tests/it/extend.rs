@@ -49,6 +49,18 @@ async fn a_node_that_is_slower_than_the_others_joins_again_too() {
     clean(cluster.nodes(), "key").await;
 }
 
+/// What is written over a lock is the end of it, as DEL is.
+#[tokio::test]
+async fn a_lock_that_something_else_is_written_over_is_lost() {
+    let cluster = Cluster::start(1);
+    let quorum = quorum(&cluster).await;
+    let lock = quorum.acquire("key", TTL).await.unwrap();
+    cluster.node(0).server().connect().run(["SET", "key", "text"]);
+    let error = lock.extend(TTL).await.unwrap_err();
+    assert!(matches!(error, Error::Lost(_)) && error.to_string().contains("WRONGTYPE"), "{error}");
+    assert_eq!(lock.release().await.unwrap().gone, 1, "there is nothing to be released");
+}
+
 #[tokio::test]
 async fn a_failed_extend_says_how_much_is_left_and_releases_nothing() {
     let cluster = Cluster::start(3);
