@@ -145,7 +145,7 @@ async fn look(server: &mut Server, interval: Duration, report: &Report) -> Resul
         let told = tokio::select! {
             biased;
             _ = ticks.tick() => false,
-            told = server.told() => {
+            told = server.has_told() => {
                 told?;
                 true
             }

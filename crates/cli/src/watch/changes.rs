@@ -50,7 +50,7 @@ pub struct Change {
 }
 
 /// What events told about a lock since it was last looked at.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Told {
     pub acquired: usize,
     pub released: usize,
@@ -58,6 +58,20 @@ pub struct Told {
 }
 
 impl Told {
+    /// Takes from `late` what this lacks to explain so many that began, and so many that ended.
+    fn explain(&mut self, late: &mut Told, began: usize, ended: usize) {
+        let take = |from: &mut usize, most: usize| {
+            let taken = most.min(*from);
+            *from -= taken;
+            taken
+        };
+        self.acquired += take(&mut late.acquired, began.saturating_sub(self.acquired));
+        let missing = ended.saturating_sub(self.released + self.expired);
+        let released = take(&mut late.released, missing);
+        self.released += released;
+        self.expired += take(&mut late.expired, missing - released);
+    }
+
     /// How a hold ended, if that is certain.
     fn ending(self) -> What {
         match (self.released, self.expired) {
@@ -69,12 +83,13 @@ impl Told {
     }
 }
 
-/// The changes from one look at a lock to the next.
+/// The changes from one look at a lock to the next. Of what was told after the look began, in `late`, nobody knows
+/// whether it was before or after it: what explains a change is taken, and the rest is left for the next look.
 pub fn changes(
     lock: &str,
     before: Option<&LockInfo>,
     now: Option<&LockInfo>,
-    told: Told,
+    (mut told, late): (Told, &mut Told),
     first: bool,
 ) -> Vec<Change> {
     let mut found = Vec::new();
@@ -84,17 +99,16 @@ pub fn changes(
     let holders = |info: Option<&'_ LockInfo>| info.map_or(Vec::new(), |info| info.holders.clone());
     let (old, new) = (holders(before), holders(now));
     let age = before.map_or(Duration::ZERO, LockInfo::age);
-    for holder in old.iter().filter(|holder| !holds(&new, holder)) {
+    let began = new.iter().filter(|holder| earlier(&old, holder).is_none()).count();
+    let ended: Vec<&Holder> = old.iter().filter(|holder| !holds(&new, holder)).collect();
+    told.explain(late, began, ended.len());
+    for holder in ended {
         add(told.ending(), Some(&holder.later(age)), None);
     }
-    let mut acquired = 0;
     for holder in &new {
-        match old.iter().find(|old| old.owner == holder.owner && old.token <= holder.token) {
+        match earlier(&old, holder) {
             None if first => add(What::Held, Some(holder), None),
-            None => {
-                acquired += 1;
-                add(What::Acquired, Some(holder), None);
-            }
+            None => add(What::Acquired, Some(holder), None),
             Some(old) => {
                 let passed = now.zip(before).map_or(Duration::ZERO, |(now, before)| now.at - before.at);
                 if holder.ttl + passed > old.ttl + INEXACT || holder.token > old.token {
@@ -103,7 +117,7 @@ pub fn changes(
             }
         }
     }
-    for _ in acquired..told.acquired {
+    for _ in began..told.acquired {
         add(What::Brief, None, None);
     }
     let waiters = |info: Option<&'_ LockInfo>| info.map_or(Vec::new(), |info| info.waiters.clone());
@@ -116,6 +130,11 @@ pub fn changes(
         add(What::Left, None, Some(waiter));
     }
     found
+}
+
+/// The same hold, as it was before.
+fn earlier<'h>(old: &'h [Holder], holder: &Holder) -> Option<&'h Holder> {
+    old.iter().find(|old| old.owner == holder.owner && old.token <= holder.token)
 }
 
 fn holds(holders: &[Holder], one: &Holder) -> bool {
@@ -149,8 +168,24 @@ mod tests {
     }
 
     fn found(before: Option<LockInfo>, now: Option<LockInfo>, told: Told) -> Vec<What> {
-        let changes = changes("key", before.as_ref(), now.as_ref(), told, false);
+        let changes = changes("key", before.as_ref(), now.as_ref(), (told, &mut Told::default()), false);
         changes.iter().map(|change| change.what).collect()
+    }
+
+    /// What an event tells that came with the look's reply may be seen already, or only at the next look.
+    #[test]
+    fn what_is_told_late_explains_what_is_seen_and_nothing_else() {
+        let (at, none) = (Instant::now(), Told::default());
+        let held = Some(info(at, &[("a", 5, 3_000)], &[]));
+        let told = Told { acquired: 1, released: 1, expired: 0 };
+        let look = |before: Option<&LockInfo>, now: Option<&LockInfo>, mut late: Told| {
+            let changes = changes("key", before, now, (none, &mut late), false);
+            (changes.iter().map(|change| change.what).collect::<Vec<_>>(), late)
+        };
+        let left = Told { acquired: 0, ..told };
+        assert_eq!(look(None, held.as_ref(), told), (vec![What::Acquired], left));
+        assert_eq!(look(held.as_ref(), None, left), (vec![What::Released], none));
+        assert_eq!(look(None, None, told), (vec![], told));
     }
 
     #[test]

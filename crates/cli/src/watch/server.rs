@@ -174,7 +174,15 @@ impl Server {
         Ok(())
     }
 
-    /// Returns when events have told something.
+    /// Returns if events have told something that is not looked at yet, or as soon as they do.
+    pub async fn has_told(&mut self) -> Result<(), Problem> {
+        match self.told.is_empty() {
+            true => self.told().await,
+            false => Ok(()),
+        }
+    }
+
+    /// Returns when events tell something.
     pub async fn told(&mut self) -> Result<(), Problem> {
         loop {
             let push = self.pushes.recv().await;
@@ -263,6 +271,7 @@ impl Server {
             self.known.begun |= self.searched;
             return Ok(Vec::new());
         }
+        let told: Vec<Told> = keys.iter().map(|key| self.told.remove(key).unwrap_or_default()).collect();
         let mut pipeline = redis::pipe();
         pipeline.ignore_errors();
         for key in &keys {
@@ -270,8 +279,12 @@ impl Server {
         }
         let replies: Result<Vec<Value>, _> = pipeline.query_async(&mut self.connection).await;
         let replies = replies.map_err(|error| self.failed(&error))?;
+        // What the server told before the replies has come before them.
+        while let Ok(push) = self.pushes.try_recv() {
+            self.note(push)?;
+        }
         let mut found = Vec::new();
-        for (key, reply) in keys.into_iter().zip(replies) {
+        for ((key, told), reply) in keys.into_iter().zip(told).zip(replies) {
             if let Value::ServerError(error) = &reply
                 && UNKNOWN.contains(&error.code())
             {
@@ -283,9 +296,12 @@ impl Server {
                 }
             }
             let now = LockInfo::read(&reply);
-            let told = self.told.remove(&key).unwrap_or_default();
+            let mut late = self.told.remove(&key).unwrap_or_default();
             let before = self.known.locks.get(&key).and_then(Option::as_ref);
-            found.extend(changes(&text(&key), before, now.as_ref(), told, !self.known.begun));
+            found.extend(changes(&text(&key), before, now.as_ref(), (told, &mut late), !self.known.begun));
+            if late != Told::default() {
+                self.told.insert(key.clone(), late);
+            }
             if now.is_some() || Some(&key) == self.exact.as_ref() {
                 self.known.locks.insert(key, now);
             } else {

@@ -51,6 +51,25 @@ fn a_line_for_each_change() {
     }
 }
 
+/// An event that comes with the reply of a look that saw it already is not told once more, and no end is without a
+/// reason.
+#[test]
+fn each_hold_is_told_once_however_often_it_looks() {
+    let node = node("Kd");
+    let mut program = watch(&node, &["--json", "--interval", "5ms", "k*"]);
+    program.says("keyspace events tell what happens");
+    let mut client = node.server().connect();
+    for number in 0..60 {
+        let key = format!("k{number}");
+        acquire(&mut client, &key, "owner", "60000");
+        program.says(&format!("\"lock\":\"{key}\""));
+        client.run(["LOCK.RELEASE", &key, "owner"]);
+    }
+    let told = |what: &str| changes(&program).iter().filter(|change| change["change"] == what).count();
+    eventually(BOUND, || told("released") + told("ended") == 60);
+    assert_eq!((told("acquired"), told("released"), told("brief")), (60, 60, 0));
+}
+
 #[test]
 fn without_events_it_looks_again_and_again() {
     let node = node("");
