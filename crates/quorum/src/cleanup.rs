@@ -138,7 +138,7 @@ impl Cleanup {
             }
             (None, Ok(_) | Err(NodeError::Unexpected(_))) => {}
             (None, Err(error)) if error.is_demoted() => self.follow_up(node, None, true),
-            (None, Err(NodeError::Refused(line))) if !is_temporary(line) => {}
+            (None, Err(error @ NodeError::Refused(_))) if !error.is_not_ready() => {}
             (None, Err(_)) => self.follow_up(node, None, true),
         }
     }
@@ -178,7 +178,7 @@ async fn release_until_acknowledged(
                 again = false;
                 tokio::time::sleep(limit).await;
             }
-            Err(NodeError::Refused(line)) if is_temporary(&line) => tokio::time::sleep(NOT_READY).await,
+            Err(error) if error.is_not_ready() => tokio::time::sleep(NOT_READY).await,
             // The next connection leads to the new master.
             Err(error) if error.is_demoted() => {
                 broken = generation.unwrap_or(broken);
@@ -191,9 +191,4 @@ async fn release_until_acknowledged(
             }
         }
     }
-}
-
-/// What a server answers that will take the release later.
-fn is_temporary(line: &str) -> bool {
-    ["LOADING", "BUSY", "TRYAGAIN"].iter().any(|code| line.starts_with(code))
 }

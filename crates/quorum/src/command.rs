@@ -4,6 +4,7 @@ use crate::Kind;
 use crate::environment::Environment;
 use crate::error::NodeError;
 use crate::resources::Resources;
+use crate::server_error::{Meaning, ServerError};
 use redis::{Cmd, RedisError, Value};
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,11 +136,10 @@ pub(crate) fn read_reply(value: Value) -> Result<Reply, NodeError> {
 /// # Errors
 /// As [`read_reply`]; [`NodeError::Broken`] for what is no reply.
 pub(crate) fn read_error(error: RedisError) -> Result<Reply, NodeError> {
-    match (error.code(), error.detail()) {
-        (Some("ERR"), Some("token is too far ahead")) => Ok(Reply::TooFarAhead),
-        (Some(code), Some(detail)) => Err(NodeError::Refused(format!("{code} {detail}"))),
-        (Some(code), None) => Err(NodeError::Refused(code.into())),
-        (None, _) => Err(NodeError::Broken(lower(&error.to_string()))),
+    match ServerError::of(&error) {
+        Some(refused) if refused.meaning() == Meaning::TooFarAhead => Ok(Reply::TooFarAhead),
+        Some(refused) => Err(NodeError::Refused(refused)),
+        None => Err(NodeError::Broken(lower(&error.to_string()))),
     }
 }
 

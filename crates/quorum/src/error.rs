@@ -1,5 +1,6 @@
 //! What can go wrong, in words that say which node answered what, and what to do.
 
+use crate::server_error::{Meaning, ServerError};
 use std::fmt;
 use std::time::Duration;
 
@@ -172,62 +173,38 @@ pub enum NodeError {
     /// It is the same server as another one of the list.
     #[error("it is the same server as {0}")]
     SameServer(String),
-    /// An error reply: the server's line.
-    #[error("{line}{advice}", line = .0, advice = advice(.0))]
-    Refused(String),
+    /// An error reply.
+    #[error("{0}")]
+    Refused(ServerError),
     /// A reply that this command does not have.
     #[error("unexpected reply {0}")]
     Unexpected(String),
 }
 
 impl NodeError {
+    fn means(&self, meanings: &[Meaning]) -> bool {
+        matches!(self, NodeError::Refused(error) if meanings.contains(&error.meaning()))
+    }
+
     /// Whether the server is no master (any more).
     pub(crate) fn is_demoted(&self) -> bool {
-        matches!(self, NodeError::Refused(line) if line.starts_with("READONLY"))
+        self.means(&[Meaning::Demoted])
     }
 
     /// Whether something else lies at the key: what this owner held there is gone.
     pub(crate) fn is_overwritten(&self) -> bool {
-        matches!(self, NodeError::Refused(line) if line.starts_with("WRONGTYPE"))
+        self.means(&[Meaning::Overwritten])
+    }
+
+    /// Whether the server will do the same later.
+    pub(crate) fn is_not_ready(&self) -> bool {
+        self.means(&[Meaning::NotReady])
     }
 
     /// Whether it refuses, and will refuse the same request again until somebody has changed something about the
     /// server, its user or the request.
     pub fn is_final(&self) -> bool {
-        let NodeError::Refused(line) = self else { return false };
-        match line.split_once(' ') {
-            Some(("NOAUTH" | "WRONGPASS" | "NOPERM" | "MOVED" | "CROSSSLOT", _)) => true,
-            Some(("ERR", rest)) => FINAL.iter().any(|words| rest.starts_with(words)),
-            _ => false,
-        }
-    }
-}
-
-/// How lines with ERR begin that say what is wrong with the request or the user. (Others say what is wrong at the
-/// moment: `max number of clients reached`.)
-const FINAL: [&str; 7] = [
-    "unknown command",
-    "syntax error",
-    "wrong number of arguments",
-    "ttl must be between",
-    "AUTH ",
-    "DB index is out of range",
-    "SELECT is not allowed",
-];
-
-/// What to do about an error reply.
-fn advice(line: &str) -> &'static str {
-    let code = line.split(' ').next().unwrap_or_default();
-    match code {
-        "READONLY" => " (a replica: list its master)",
-        "NOAUTH" | "WRONGPASS" => " (put user and password into its URL: redis://user:password@host)",
-        "NOPERM" => " (allow this user the lock commands and keys)",
-        "WRONGTYPE" => " (the key is no lock: choose another name, or wait until it is gone)",
-        "MOVED" | "CLUSTERDOWN" | "CROSSSLOT" => " (independent servers are needed, no Redis Cluster)",
-        "OOM" => " (maxmemory is reached)",
-        _ if line.contains("ttl must be between") => " (lock.max-ttl there is lower than this ttl)",
-        _ if line.contains("unknown command") => " (the module is not loaded there)",
-        _ => "",
+        self.means(&[Meaning::NotAllowed, Meaning::NoModule, Meaning::WrongRequest])
     }
 }
 
@@ -260,7 +237,7 @@ mod tests {
 
     #[test]
     fn it_takes_more_than_may_fail_to_be_final() {
-        let refused = || NodeAnswer::Failed(NodeError::Refused("NOAUTH".to_owned() + " who are you?"));
+        let refused = || NodeAnswer::Failed(NodeError::Refused("NOAUTH who are you?".into()));
         let failure = |needed, answers: Vec<NodeAnswer>| {
             let report = |answer| NodeReport { node: "one:1".into(), answer };
             let nodes = answers.into_iter().map(report).collect();

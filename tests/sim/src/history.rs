@@ -3,7 +3,7 @@
 
 use crate::fingerprint::Fingerprint;
 use crate::time::Time;
-use redis_lock_quorum::{Error, Kind, NodeAnswer, NodeError};
+use redis_lock_quorum::{Error, Kind, Meaning, NodeAnswer, NodeError};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
@@ -201,8 +201,8 @@ impl History {
         for report in error.failure().map_or(&[][..], |failure| &failure.nodes) {
             let unexpected = match &report.answer {
                 NodeAnswer::Failed(NodeError::Unexpected(_)) => true,
-                NodeAnswer::Failed(NodeError::Refused(line)) => {
-                    line.starts_with("ERR") && line != "ERR token is too far ahead"
+                NodeAnswer::Failed(NodeError::Refused(error)) => {
+                    error.code() == "ERR" && error.meaning() != Meaning::TooFarAhead
                 }
                 _ => false,
             };

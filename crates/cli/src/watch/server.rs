@@ -7,6 +7,7 @@ use redis::{
     AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
     RedisError, Value,
 };
+use redis_lock_quorum::{Meaning, ServerError};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -17,8 +18,6 @@ const SCANS_PER_SEARCH: usize = 20;
 /// So many locks are looked at, at a time.
 const MAX_LOOKS: usize = 1_000;
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Errors that say nothing of the lock: it must not be taken for one that has ended.
-const UNKNOWN: [&str; 6] = ["NOPERM", "NOAUTH", "LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN"];
 
 /// Why there is nothing to see.
 pub enum Problem {
@@ -137,7 +136,7 @@ impl Server {
         let name = self.exact.as_deref().unwrap_or(self.pattern.as_bytes());
         let asked = redis::cmd("LOCK.INFO").arg(name).query_async::<Value>(&mut self.connection).await;
         match asked {
-            Err(error) if error.to_string().contains("unknown command") => Err(Problem::Usage(format!(
+            Err(error) if meaning(&error) == Some(Meaning::NoModule) => Err(Problem::Usage(format!(
                 "{}: the module is not loaded there: {error}. Start the server with --loadmodule \
                  libredis_lock.so",
                 self.name
@@ -285,10 +284,11 @@ impl Server {
         }
         let mut found = Vec::new();
         for ((key, told), reply) in keys.into_iter().zip(told).zip(replies) {
+            // It says nothing of the lock: that must not be taken for one that has ended.
             if let Value::ServerError(error) = &reply
-                && UNKNOWN.contains(&error.code())
+                && let error = RedisError::from(error.clone())
+                && matches!(meaning(&error), Some(Meaning::NotAllowed | Meaning::NotReady))
             {
-                let error = RedisError::from(error.clone());
                 // A key that this user may never read, a search finds all the same.
                 let was_read = self.known.locks.get(&key).is_some_and(Option::is_some);
                 if was_read || !is_key_denied(&error) {
@@ -337,17 +337,18 @@ fn failed(name: &str, error: &RedisError) -> Problem {
     }
 }
 
+fn meaning(error: &RedisError) -> Option<Meaning> {
+    ServerError::of(error).map(|error| error.meaning())
+}
+
 /// The server knows who asks, and does not want to answer: trying again does not help.
 fn is_refusal(error: &RedisError) -> bool {
-    let code = error.code();
-    error.kind() == ErrorKind::AuthenticationFailed
-        || code.is_some_and(|code| ["NOPERM", "NOAUTH", "WRONGPASS"].contains(&code))
+    error.kind() == ErrorKind::AuthenticationFailed || meaning(error) == Some(Meaning::NotAllowed)
 }
 
 /// The command is allowed, for other keys.
 fn is_key_denied(error: &RedisError) -> bool {
-    error.code() == Some("NOPERM")
-        && !error.detail().is_some_and(|detail| detail.contains("permissions to run"))
+    ServerError::of(error).is_some_and(|error| error.is_of_key())
 }
 
 /// The one name that a pattern matches, if it can match no others: a backslash makes what follows it an ordinary byte.

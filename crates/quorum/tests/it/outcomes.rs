@@ -58,8 +58,8 @@ impl Conduct {
         match (self, answer) {
             (Yes, NodeAnswer::Granted(_)) | (Held, NodeAnswer::Held) => true,
             (Silent | Late, NodeAnswer::Failed(NodeError::NoAnswer(_))) => true,
-            (Error, NodeAnswer::Failed(NodeError::Refused(line))) => line.starts_with("WRONGTYPE"),
-            (Cooling, NodeAnswer::Failed(NodeError::Refused(line))) => line.starts_with("COOLDOWN"),
+            (Error, NodeAnswer::Failed(NodeError::Refused(error))) => error.code() == "WRONGTYPE",
+            (Cooling, NodeAnswer::Failed(NodeError::Refused(error))) => error.code() == "COOLDOWN",
             (Down | Refusing, NodeAnswer::Failed(NodeError::Unreachable(_) | NodeError::Broken(_))) => true,
             _ => false,
         }
