@@ -122,9 +122,13 @@ async fn follow(arguments: &Arguments, report: &mut Report) -> Status {
         };
         match problem {
             Problem::Usage(message) => {
-                report.end().await;
                 say(&message);
                 return exit::USAGE;
+            }
+            Problem::Refused(message) => {
+                report.end().await;
+                say(&message);
+                return exit::UNAVAILABLE;
             }
             Problem::Server(message) if !before => {
                 say(&message);

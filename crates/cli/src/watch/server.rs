@@ -23,8 +23,10 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub enum Problem {
     /// The server can't be spoken to, at the moment.
     Server(String),
-    /// It makes no sense to try again.
+    /// The URL is wrong.
     Usage(String),
+    /// The server refuses, and trying again does not help.
+    Refused(String),
 }
 
 /// What is known of a server's locks.
@@ -136,7 +138,7 @@ impl Server {
         let name = self.exact.as_deref().unwrap_or(self.pattern.as_bytes());
         let asked = redis::cmd("LOCK.INFO").arg(name).query_async::<Value>(&mut self.connection).await;
         match asked {
-            Err(error) if meaning(&error) == Some(Meaning::NoModule) => Err(Problem::Usage(format!(
+            Err(error) if meaning(&error) == Some(Meaning::NoModule) => Err(Problem::Refused(format!(
                 "{}: the module is not loaded there: {error}. Start the server with --loadmodule \
                  libredis_lock.so",
                 self.name
@@ -324,12 +326,12 @@ impl Server {
 
 fn failed(name: &str, error: &RedisError) -> Problem {
     if error.code() == Some("NOPERM") {
-        Problem::Usage(format!(
+        Problem::Refused(format!(
             "{name}: this user may not watch: {error}. Allow it (ACL SETUSER name +scan +lock.info, and ~pattern \
              for the keys), or give another user in the URL of --node"
         ))
     } else if is_refusal(error) {
-        Problem::Usage(format!(
+        Problem::Refused(format!(
             "{name}: the server does not let this user in: {error}. Give user and password in the URL of --node"
         ))
     } else {

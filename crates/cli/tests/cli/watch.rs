@@ -161,7 +161,7 @@ fn what_ended_while_the_server_was_away_is_told() {
 fn what_can_t_be_watched_is_told() {
     let plain = Node::behind_proxy(Server::builder().without_module().tcp().start());
     let outcome = watch(&plain, &[]).outcome();
-    assert_eq!(outcome.code(), 64, "{outcome:?}");
+    assert_eq!(outcome.code(), 69, "{outcome:?}");
     assert!(outcome.err.contains("the module is not loaded there"), "{outcome:?}");
     let mut command = program();
     command.args(["watch", "--node", &plain.url().replace("redis:", "rediss:")]);
@@ -188,7 +188,7 @@ fn a_user_who_may_not_look_is_told() {
         let mut program = program();
         program.args(["watch", "--node", &node.url().replace("://", "://watcher:secret@")]);
         let outcome = start(program).outcome();
-        assert_eq!(outcome.code(), 64, "{outcome:?}");
+        assert_eq!(outcome.code(), 69, "{outcome:?}");
         assert!(outcome.err.contains(command) && outcome.err.contains("ACL SETUSER"), "{outcome:?}");
     }
 }
@@ -207,7 +207,7 @@ fn a_permission_taken_away_is_no_end_of_a_lock() {
     client.run(["ACL", "SETUSER", "watcher", "resetkeys", "~other"]);
     program.says("may not watch");
     let outcome = program.outcome();
-    assert_eq!(outcome.code(), 64, "{outcome:?}");
+    assert_eq!(outcome.code(), 69, "{outcome:?}");
     assert!(!outcome.out.contains("ended"), "{outcome:?}");
 }
 
