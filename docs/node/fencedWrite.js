@@ -19,5 +19,8 @@ const main = async () => {
 };
 
 main()
-  .catch((error) => console.error("No lock:", error.message))
+  .catch((error) => {
+    console.error("No lock:", error.message);
+    process.exitCode = 1;
+  })
   .finally(end);

@@ -27,5 +27,8 @@ runLongTask("resource_lock", 2000, async (token, kept) => {
     kept.throwIfLost(); // before what must not happen without the lock
   }
 })
-  .catch((error) => console.error("No lock:", error.message))
+  .catch((error) => {
+    console.error("No lock:", error.message);
+    process.exitCode = 1;
+  })
   .finally(end);

@@ -34,5 +34,8 @@ runTaskWithRetries(
   async (token) => console.log("Task is running under token", token),
   async () => console.log("Not acquired: queueing the task for later."),
 )
-  .catch((error) => console.error("No lock:", error.message))
+  .catch((error) => {
+    console.error("No lock:", error.message);
+    process.exitCode = 1;
+  })
   .finally(end);

@@ -23,5 +23,8 @@ const runTask = async () => {
 };
 
 runTask()
-  .catch((error) => console.error("No lock:", error.message))
+  .catch((error) => {
+    console.error("No lock:", error.message);
+    process.exitCode = 1;
+  })
   .finally(end);
