@@ -1,6 +1,7 @@
 //! kill -9 under load with `appendfsync always`: what was answered is there after the restart.
 
-use crate::view::{everything, last_fence, Hold, BOUND};
+use crate::support::Hold;
+use crate::view::{everything, last_fence, BOUND};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use redis_lock_harness::{eventually, Client, Reply, Server};
@@ -173,8 +174,13 @@ impl Ledger {
         // Few keys: the writers share them, and refuse one another.
         let key = format!("{limit}:{}", random.random_range(0..100)).into_bytes();
         let meta = if random.random_bool(0.5) { b"why \0".to_vec() } else { Vec::new() };
-        let hold =
-            Hold { owner: self.owner(), fence: self.highest + random.random_range(0..500), limit, meta };
+        let hold = Hold {
+            owner: self.owner(),
+            fence: self.highest + random.random_range(0..500),
+            limit,
+            session: 0,
+            meta,
+        };
         let mut command = vec![b"LOCK.ACQUIRE".to_vec(), key.clone(), hold.owner.clone(), LASTING_MS.into()];
         match limit {
             0 => command.push(b"SHARED".to_vec()),
@@ -197,7 +203,7 @@ impl Ledger {
         let keys = ["left", "right"].map(|side| format!("pair:{}:{}:{side}", self.writer, self.number));
         let names = keys.map(|key| (key.into_bytes(), owner.clone()));
         for name in &names {
-            let hold = Hold { owner: owner.clone(), fence: 0, limit: 1, meta: Vec::new() };
+            let hold = Hold { owner: owner.clone(), fence: 0, limit: 1, session: 0, meta: Vec::new() };
             self.holds.insert(name.clone(), Known { hold, pending: Pending::Acquire });
         }
         let [left, right] = names.clone().map(|name| name.0);

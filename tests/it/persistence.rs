@@ -1,7 +1,8 @@
 //! RDB, AOF, DUMP and what else carries a lock out of a server and in again.
 
+use crate::support::holds;
 use crate::traffic::Traffic;
-use crate::view::{digest, everything, held, holders, holds, last_fence, settle, BOUND};
+use crate::view::{digest, everything, held, holders, last_fence, settle, BOUND};
 use redis_lock_harness::{eventually, Builder, Client, Reply, Server};
 use std::time::Instant;
 

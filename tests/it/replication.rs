@@ -1,7 +1,8 @@
 //! What replicas are told, what they make of it, and what they do when they are promoted.
 
+use crate::support::holds;
 use crate::traffic::Traffic;
-use crate::view::{assert_agree, calls, digest, everything, held, holds, last_fence, settle, BOUND};
+use crate::view::{assert_agree, calls, digest, everything, held, last_fence, settle, BOUND};
 use redis_lock_harness::{eventually, Builder, Client, Reply, Server};
 use std::time::Duration;
 

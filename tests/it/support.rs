@@ -46,7 +46,7 @@ impl Say for Client {
 }
 
 /// A hold, without what the passing of time changes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
     pub owner: Vec<u8>,
     pub fence: i64,
@@ -64,8 +64,8 @@ impl Hold {
 
 /// The holds of a lock, oldest first; none where there is no lock.
 #[track_caller]
-pub fn holds(client: &mut Client, key: &str) -> Vec<Hold> {
-    let info = client.run(["LOCK.INFO", key]);
+pub fn holds(client: &mut Client, key: impl AsRef<[u8]>) -> Vec<Hold> {
+    let info = client.run([&b"LOCK.INFO"[..], key.as_ref()]);
     if info.is_nil() {
         return Vec::new();
     }

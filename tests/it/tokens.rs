@@ -1,6 +1,7 @@
 //! Fencing tokens: where they come from, that they rise over everything, and what FENCE may ask for.
 
-use crate::view::{digest, everything, holders, holds, last_fence, BOUND};
+use crate::support::holds;
+use crate::view::{digest, everything, holders, last_fence, BOUND};
 use redis_lock_harness::{eventually, Client, Reply, Server};
 use std::time::{SystemTime, UNIX_EPOCH};
 

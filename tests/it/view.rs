@@ -1,5 +1,6 @@
 //! What a server shows of its locks, without what may differ between servers that agree.
 
+use crate::support::{holds, Hold};
 use redis_lock_harness::{eventually, Client, Reply, Server};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,16 +10,6 @@ pub const DATABASES: [&str; 2] = ["0", "1"];
 /// For what comes soon on an idle server, and late on a busy one.
 pub const BOUND: Duration = Duration::from_secs(20);
 
-/// One hold, without times.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hold {
-    pub owner: Vec<u8>,
-    pub fence: i64,
-    /// 0 = shared.
-    pub limit: i64,
-    pub meta: Vec<u8>,
-}
-
 /// One key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
@@ -27,18 +18,6 @@ pub struct Key {
     pub expires: bool,
     /// Oldest first; none where the key is no lock.
     pub holds: Vec<Hold>,
-}
-
-/// The live holds of a lock, oldest first.
-#[track_caller]
-pub fn holds(client: &mut Client, key: impl AsRef<[u8]>) -> Vec<Hold> {
-    let hold = |holder: &Reply| Hold {
-        owner: holder.get("owner").bytes().to_vec(),
-        fence: holder.get("fence").int(),
-        limit: holder.get("limit").int(),
-        meta: holder.get("meta").bytes().to_vec(),
-    };
-    holders(client, key).iter().map(hold).collect()
 }
 
 /// The holders as LOCK.INFO has them, with times.
@@ -61,7 +40,9 @@ pub fn everything(server: &Server) -> BTreeMap<(String, Vec<u8>), Key> {
             let name = name.bytes().to_vec();
             let kind = client.run([b"TYPE", &name[..]]).text().to_string();
             let expires = client.run([b"PTTL", &name[..]]).int() != -1;
-            let holds = if kind == "redislock" { holds(&mut client, &name) } else { Vec::new() };
+            let held = if kind == "redislock" { holds(&mut client, &name) } else { Vec::new() };
+            // A connection is its own server's.
+            let holds = held.into_iter().map(|hold| Hold { session: 0, ..hold }).collect();
             found.insert((database.to_string(), name), Key { kind, expires, holds });
         }
     }

@@ -194,7 +194,12 @@ async fn acquire(quorum: &Quorum, arguments: &Arguments, begun: Instant) -> Resu
                 return Err(error);
             }
             let wait = humantime::format_duration(arguments.wait);
-            say(&format!("waiting up to {wait}: {error}{}", hint(&error)));
+            say(&match &error {
+                Error::Held(failure) => {
+                    format!("{} is locked; waiting up to {wait} ({})", failure.names(), failure.answers())
+                }
+                error => format!("waiting up to {wait}: {error}{}", hint(error)),
+            });
             request().wait(left).await
         }
         result => result,

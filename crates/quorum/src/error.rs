@@ -9,7 +9,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum Error {
     /// Others hold it: so many nodes said no that the rest is not enough. Try again later.
-    #[error("held by others: {0}")]
+    #[error("{} is locked ({})", .0.names(), .0.answers())]
     Held(Failure),
     /// Too many nodes failed. What each of them said is inside. Where it [is final](Failure::is_final), it was not tried again.
     #[error("no quorum: {0}")]
@@ -83,12 +83,26 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What was asked for.
+    pub fn names(&self) -> String {
+        self.resources.join(", ")
+    }
+
+    /// What each node answered, in one line.
+    pub fn answers(&self) -> String {
+        let nodes: Vec<String> = self.nodes.iter().map(ToString::to_string).collect();
+        let needed = match self.nodes.len() {
+            1 => String::new(),
+            nodes => format!("needs {} of {nodes} nodes: ", self.needed),
+        };
+        needed + &nodes.join("; ")
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} needs {} of {} nodes", self.resources.join(", "), self.needed, self.nodes.len())?;
-        for (number, node) in self.nodes.iter().enumerate() {
-            write!(f, "{} {node}", if number == 0 { ":" } else { ";" })?;
-        }
+        write!(f, "{} ({})", self.names(), self.answers())?;
         if !self.left.is_zero() {
             write!(f, "; the lock is still valid for {} ms", self.left.as_millis())?;
         }
@@ -108,7 +122,7 @@ pub struct NodeReport {
 
 impl fmt::Display for NodeReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.node, self.answer)
+        write!(f, "{}: {}", self.node, self.answer)
     }
 }
 
@@ -129,7 +143,7 @@ pub enum NodeAnswer {
     #[error("extended it")]
     Extended,
     /// Others hold the lock there.
-    #[error("says that others hold it")]
+    #[error("held by another owner")]
     Held,
     /// This owner holds nothing there (any more).
     #[error("had lost it")]
@@ -265,9 +279,9 @@ mod tests {
         };
         assert_eq!(
             Error::NoQuorum(failure).to_string(),
-            "no quorum: a, b needs 2 of 3 nodes: one:1 says that others hold it; two:2 failed: no answer \
-             within 50 ms; three:3 failed: ERR unknown command 'LOCK.ACQUIRE' (the module is not loaded \
-             there); the lock is still valid for 1200 ms"
+            "no quorum: a, b (needs 2 of 3 nodes: one:1: held by another owner; two:2: failed: no answer within \
+             50 ms; three:3: failed: ERR unknown command 'LOCK.ACQUIRE' (the module is not loaded there)); the \
+             lock is still valid for 1200 ms"
         );
     }
 }

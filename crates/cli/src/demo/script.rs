@@ -216,7 +216,7 @@ fn excludes(error: &Error) -> bool {
 
 fn answers(teller: &Teller, failure: &Failure) {
     for (number, node) in failure.nodes.iter().enumerate() {
-        teller.tell(format!("    node {} {}", number + 1, node.answer));
+        teller.tell(format!("    node {}: {}", number + 1, node.answer));
     }
 }
 

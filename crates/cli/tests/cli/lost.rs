@@ -140,7 +140,10 @@ fn a_lock_that_others_took_ends_the_command() {
     cluster.nodes().iter().for_each(|node| node.proxy().heal());
     let outcome = program.outcome();
     assert_eq!(outcome.code(), 76, "{outcome:?}");
-    assert!(outcome.err.contains("had lost it") || outcome.err.contains("others hold it"), "{outcome:?}");
+    assert!(
+        outcome.err.contains("had lost it") || outcome.err.contains("held by another owner"),
+        "{outcome:?}"
+    );
     nothing_is_left(&cluster);
 }
 

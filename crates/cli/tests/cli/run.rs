@@ -49,9 +49,9 @@ fn not_acquired_in_time() {
         hold_for_stranger(cluster.nodes());
         let outcome = run(&cluster.urls(), ["--wait", "300ms", "--", "echo", "not to be seen"]).outcome();
         assert_eq!((outcome.code(), outcome.out.as_str()), (75, ""), "{outcome:?}");
-        assert!(outcome.err.contains("waiting up to 300ms"), "{outcome:?}");
+        assert!(outcome.err.contains("report is locked; waiting up to 300ms ("), "{outcome:?}");
         assert!(outcome.err.contains("the command was not run"), "{outcome:?}");
-        assert!(outcome.err.contains("others hold it"), "{outcome:?}");
+        assert!(outcome.err.contains("held by another owner"), "{outcome:?}");
         nothing_is_left(&cluster);
     }
 }
@@ -63,7 +63,7 @@ fn bare_numbers_are_seconds() {
     hold_for_stranger(cluster.nodes());
     let outcome = run(&cluster.urls(), ["--wait", "0.3", "--ttl", "20", "--", "true"]).outcome();
     assert_eq!(outcome.code(), 75, "{outcome:?}");
-    assert!(outcome.err.contains("waiting up to 300ms"), "{outcome:?}");
+    assert!(outcome.err.contains("report is locked; waiting up to 300ms ("), "{outcome:?}");
 }
 
 /// A connection is given two seconds, but not more than there is to wait, and half a second at least.
