@@ -23,8 +23,8 @@ const MAX_KILL_MARGIN: Duration = Duration::from_secs(1);
 /// Unless said otherwise, the time between SIGTERM and SIGKILL: this part of the ttl, and not more than that.
 const GRACE: u32 = 6;
 const MAX_GRACE: Duration = Duration::from_secs(5);
-/// However short the wait is, a node may take this long to be connected.
-const MIN_CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// However short the wait is, a node may take this long to be connected: several round trips, more with TLS.
+const MIN_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Releases that were not answered yet are waited for no longer than this at the end.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -69,7 +69,7 @@ pub struct Arguments {
     /// have it already: then SIGKILL follows at once [default: a sixth of the ttl, at most 5s]
     #[arg(long, value_name = "DURATION", value_parser = crate::duration)]
     grace: Option<Duration>,
-    /// How long a node may take to be connected, or to answer [default: a twentieth of the ttl, at most 50ms; for a single node a quarter
+    /// How long a node may take to answer [default: a twentieth of the ttl, at most 50ms; for a single node a quarter
     /// of the ttl, at most 5s]
     #[arg(long, value_name = "DURATION", value_parser = crate::duration)]
     node_timeout: Option<Duration>,
@@ -168,9 +168,9 @@ pub async fn run(arguments: Arguments) -> Status {
 async fn connect(arguments: &Arguments) -> Result<Quorum, Error> {
     let (lost_margin, node_timeout) = (Some(arguments.margin()?), arguments.node_timeout);
     let mut options = Options { lost_margin, node_timeout, ..Options::default() };
-    // A node that is not there by then may be later; the wait goes on meanwhile.
-    let longest = node_timeout.unwrap_or(options.connect_timeout);
-    options.connect_timeout = longest.min(arguments.wait.max(MIN_CONNECT_TIMEOUT));
+    // To connect is more than one answer, so that this is not bounded by the node's time limit.
+    let bound = arguments.wait.max(MIN_CONNECT_TIMEOUT).max(node_timeout.unwrap_or_default());
+    options.connect_timeout = options.connect_timeout.min(bound);
     let quorum = Quorum::connect(&arguments.nodes, options).await?;
     let (nodes, needed) = (arguments.nodes.len(), arguments.kind().needed(arguments.nodes.len()));
     if needed == nodes && needed > Kind::Exclusive.needed(nodes) {
