@@ -140,7 +140,8 @@ fn loadex_takes_settings() {
         assert!(refused.is_error(), "{wrong}: {refused:?}");
         assert_eq!(client.say("PING"), Reply::Simple("PONG".into()), "{wrong}");
         assert!(settings(&mut client).is_empty(), "{wrong}");
-        assert_eq!(descriptors(), before, "a module that was not loaded keeps nothing open: {wrong}");
+        // A module that was not loaded keeps nothing open; the server itself reads a file now and then.
+        eventually(Duration::from_secs(20), || descriptors() <= before);
     }
     let loaded = load(&mut client, " CONFIG lock.max-ttl 5000 CONFIG lock.deadlock-detection no");
     assert_eq!(loaded, Reply::ok());
