@@ -16,13 +16,14 @@ pub fn neighbour(key: &[u8], mark: &[u8]) -> Vec<u8> {
     }
     // It can't be a tag, so that its whole name counts: two more bytes bring the checksum back to that of the key.
     // They may not complete a tag; with a few other bytes before them they don't.
-    let checksum = checksum(0, key);
-    let names = (0..=u8::MAX).map(|salt| {
-        let name = [key, mark, &salt.to_string().into_bytes()].concat();
-        let last = self::checksum(0, &name) ^ two_bytes_before(checksum);
+    let before_last = two_bytes_before(checksum(key));
+    let mut names = (0..=u8::MAX).map(|salt| {
+        let name = [key, mark, salt.to_string().as_bytes()].concat();
+        let last = checksum(&name) ^ before_last;
         [&name[..], &last.to_be_bytes()].concat()
     });
-    names.into_iter().find(|name| !has_tag(name)).unwrap_or_else(|| key.to_vec())
+    // About one in a hundred completes one.
+    names.find(|name| !has_tag(name)).unwrap_or_else(|| key.to_vec())
 }
 
 fn has_tag(key: &[u8]) -> bool {
@@ -30,8 +31,8 @@ fn has_tag(key: &[u8]) -> bool {
     tag.and_then(|tag| tag.iter().position(|&byte| byte == b'}')).is_some_and(|len| len > 0)
 }
 
-fn checksum(start: u16, bytes: &[u8]) -> u16 {
-    bytes.iter().fold(start, |sum, &byte| {
+fn checksum(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |sum, &byte| {
         (0..8).fold(sum ^ u16::from(byte) << 8, |sum, _| {
             (sum << 1) ^ if sum & 0x8000 == 0 { 0 } else { POLYNOMIAL }
         })

@@ -8,7 +8,7 @@ mod steps;
 
 pub use in_memory::InMemory;
 pub use lists::Conn;
-pub use steps::{Counts, run};
+pub use steps::{COUNTED, Counts, run};
 
 /// What a client is told.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,11 +4,11 @@ use crate::memory::{Handle, Open, Purpose, Told, with_open};
 use crate::mutants::Mutant;
 use crate::node::{Node, NodeOptions, Persistence};
 use crate::resp;
-use redis_lock_core::effect::HoldEffect;
+use redis_lock_core::effect::{Cause, HoldEffect};
 use redis_lock_core::request::{Acquire, Extend, Terms, parse_numkeys};
 use redis_lock_core::time::{ms_since, ms_until};
 use redis_lock_core::{Bytes, Error, Limit, Lock};
-use redis_lock_engine::{Conditions, Engine, Origin, Outcome, Slot, Step, Ticket, Visit};
+use redis_lock_engine::{Conditions, Engine, Gone, Origin, Outcome, Slot, Step, Ticket, Visit};
 use std::collections::BTreeMap;
 
 const TERMS: Terms = Terms { max_ttl_ms: i64::MAX / 2_000, now: 0 };
@@ -85,7 +85,7 @@ impl EngineNode {
         command: &[Vec<u8>],
         with: impl FnOnce(&mut Engine<Handle, u64>, &mut [Open]) -> R,
     ) -> R {
-        let is_release = command.first().is_some_and(|name| name == b"LOCK.RELEASE");
+        let is_release = command.first().is_some_and(|name| name.eq_ignore_ascii_case(b"LOCK.RELEASE"));
         let purpose = if is_release { Purpose::Release } else { Purpose::Decide };
         let handles: Vec<Handle> = names.iter().map(|name| self.handle(db, name)).collect();
         let (result, told) = with_open(&mut self.engine, &handles, purpose, with);
@@ -98,31 +98,26 @@ impl EngineNode {
     /// Does what its master was told to do, or has decided.
     fn follow(&mut self, (db, name): (i32, Bytes), told: Told, command: &[Vec<u8>]) {
         let (handle, now) = (self.handle(db, name.as_slice()), self.now);
-        let lent = |gone: &[redis_lock_engine::Gone],
-                    follow: &mut dyn FnMut(&[redis_lock_core::effect::Gone])| {
-            follow(&gone.iter().map(|(cause, owner)| (*cause, owner.as_slice())).collect::<Vec<_>>());
-        };
         match told {
             Told::Verbatim => drop(self.run(0, command)),
             Told::Drop(gone) => {
+                let gone = lend(&gone);
                 with_open(&mut self.engine, &[handle], Purpose::Follow, |engine, open| {
-                    lent(&gone, &mut |gone| engine.follow_drop(&mut open[0].0, gone, now));
+                    engine.follow_drop(&mut open[0].0, &gone, now);
                 });
             }
             Told::Hold(hold, gone) => {
+                let effect = HoldEffect {
+                    owner: hold.owner(),
+                    ttl_ms: ms_until(hold.deadline, now),
+                    token: hold.token,
+                    limit: hold.limit(),
+                    held_ms: ms_since(hold.since, now),
+                    meta: hold.meta(),
+                    gone: lend(&gone),
+                };
                 with_open(&mut self.engine, &[handle], Purpose::Follow, |engine, open| {
-                    lent(&gone, &mut |gone| {
-                        let effect = HoldEffect {
-                            owner: hold.owner(),
-                            ttl_ms: ms_until(hold.deadline, now),
-                            token: hold.token,
-                            limit: hold.limit(),
-                            held_ms: ms_since(hold.since, now),
-                            meta: hold.meta(),
-                            gone: gone.to_vec(),
-                        };
-                        engine.follow_hold(&mut open[0].0, &effect, now);
-                    });
+                    engine.follow_hold(&mut open[0].0, &effect, now);
                 });
             }
         }
@@ -366,6 +361,10 @@ impl EngineNode {
     fn free_keys(&mut self) {
         std::mem::take(&mut self.keys).into_values().for_each(Handle::give_back);
     }
+}
+
+fn lend(gone: &[Gone]) -> Vec<(Cause, &[u8])> {
+    gone.iter().map(|(cause, owner)| (*cause, owner.as_slice())).collect()
 }
 
 fn number(text: &[u8]) -> u64 {

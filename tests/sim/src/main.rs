@@ -119,7 +119,7 @@ fn crowds(first: u64, time: Duration) -> bool {
         match crowd::run(&mut InMemory::new(None), seed, CROWD) {
             Ok(counts) => counts.into_iter().for_each(|(name, n)| *totals.entry(name).or_default() += n),
             Err(difference) => {
-                println!("CROWD={difference}");
+                println!("CROWD={seed}: {difference}");
                 return false;
             }
         }

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 /// Far longer than a run takes, in milliseconds.
 const STEP_MS: i64 = 1_000_000;
-/// How often what a server counts is compared.
-const COUNTED: [&str; 11] = [
+/// What a server counts, as INFO names it.
+pub const COUNTED: [&str; 11] = [
     "lock_acquired",
     "lock_reacquired",
     "lock_refused",
