@@ -1,19 +1,17 @@
 //! Asks for a lock, again and again if it must be.
 
-use crate::attempt::Attempt;
+use crate::Kind;
 use crate::command::Terms;
 use crate::error::Error;
 use crate::inner::Inner;
 use crate::lock::{Lease, Lock};
+use crate::request::Request;
 use crate::resources::Resources;
-use crate::{Kind, waiting};
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Who waits for a lock for less than this waits for a node's answer so long all the same.
-const MIN_PATIENCE: Duration = Duration::from_millis(50);
 /// Longest META text, in bytes.
 const MAX_META: usize = 512;
 
@@ -72,8 +70,8 @@ impl Acquire {
         self
     }
 
-    /// Goes on trying for so long, in place of `retry_count` times. On a single node, for a
-    /// single resource, it waits in line on the server. Not where nodes refuse for good: see
+    /// Goes on trying for so long, in place of `retry_count` times. For a single resource it waits in line, on the
+    /// server or, over several nodes, on the one that keeps the [`order`](crate::order). Not where nodes refuse for good: see
     /// [`Failure::is_final`](crate::Failure::is_final).
     pub fn wait(mut self, at_most: Duration) -> Acquire {
         self.wait = Some(at_most);
@@ -113,50 +111,7 @@ impl Acquire {
     async fn run(self) -> Result<Lock, Error> {
         self.check()?;
         let ttl = Duration::from_millis(self.ttl.as_millis() as u64);
-        let terms = Arc::new(self.terms);
-        let quorum = &self.quorum;
-        let options = &quorum.options;
-        let begun = quorum.now();
-        let mut retries = 0;
-        loop {
-            // Who asks once, without waiting, waits for the answer as long as a node may take.
-            let patience = match self.wait {
-                None | Some(Duration::ZERO) => Duration::MAX,
-                Some(wait) => wait.saturating_sub(quorum.now().since(begun)).max(MIN_PATIENCE),
-            };
-            let error = match Attempt::run(quorum, &terms, ttl, patience).await {
-                Err(error @ (Error::Held(_) | Error::NoQuorum(_) | Error::Late(_))) => error,
-                result => return result,
-            };
-            if error.is_final() {
-                return Err(error);
-            }
-            // All that is left to try again in.
-            let left = match self.wait {
-                Some(wait) => wait.saturating_sub(quorum.now().since(begun)),
-                None => options.retry_delay.saturating_mul(options.retry_count.saturating_sub(retries)),
-            };
-            if matches!(error, Error::Held(_)) && waiting::is_possible(quorum, &terms, left) {
-                match waiting::wait_in_line(quorum, &terms, ttl, left).await {
-                    waiting::Waited::Granted(lock) => return Ok(lock),
-                    waiting::Waited::TimedOut => return Err(error),
-                    waiting::Waited::Refused(error) => return Err(error),
-                    waiting::Waited::Failed => {}
-                }
-            }
-            let waited = quorum.now().since(begun);
-            let out_of_time = match self.wait {
-                Some(wait) => waited >= wait,
-                None => retries >= options.retry_count,
-            };
-            if out_of_time {
-                return Err(error);
-            }
-            // What is left of the wait is waited for, and then asked for once more.
-            let left = self.wait.map_or(Duration::MAX, |wait| wait - waited);
-            tokio::time::sleep(options.pause(quorum.environment.random_fraction()).min(left)).await;
-            retries += 1;
-        }
+        Request::new(&self.quorum, self.terms, ttl, self.wait).run().await
     }
 }
 

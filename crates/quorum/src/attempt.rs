@@ -3,28 +3,59 @@
 use crate::agreement::{Agreement, Answer, KeyStatus, Message, Outcome, Request};
 use crate::cleanup::Cleanup;
 use crate::clock::Moment;
-use crate::command::{Reply, Terms, fresh_owner};
+use crate::command::{LineTerms, Packed, Reply, Terms, fresh_owner};
 use crate::error::{Error, NodeAnswer, NodeError};
 use crate::in_flight::{Completion, InFlight};
 use crate::inner::Inner;
+use crate::line_lock::LineLock;
 use crate::lock::Lock;
 use crate::lock_state::Granted;
+use crate::order::Route;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// What is asked for.
+pub(crate) struct Wanted {
+    pub terms: Arc<Terms>,
+    pub ttl: Duration,
+    /// The lock of the line, if there can be one.
+    pub line: Option<LineTerms>,
+}
+
+/// Why an attempt gave no lock.
+pub(crate) struct Refused {
+    pub error: Error,
+    /// Nodes that others hold it on, if it is that.
+    pub held_at: Vec<usize>,
+    /// Whether this user may use the line's lock, as far as is known.
+    pub line_allowed: bool,
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Refused {
+        Refused { error, held_at: Vec::new(), line_allowed: true }
+    }
+}
+
 /// An attempt under way. Dropped before it has come to an end, it cleans up all the same.
-pub(crate) struct Attempt {
+pub(crate) struct Attempt<'w> {
+    wanted: &'w Wanted,
+    route: Route,
     /// Taken when it succeeds: then there is nothing to clean up.
     claim: Option<Cleanup>,
+    /// The line's lock, if it is asked for with the resource.
+    line: Option<LineLock>,
     agreement: Agreement,
+    /// What is sent once the first node has answered.
+    put_off: Vec<Message>,
     in_flight: InFlight<Purpose>,
     answers: Vec<NodeAnswer>,
     started: Moment,
     /// The highest token that was completed with before it began.
     floor: u64,
-    ttl: Duration,
     validity: Duration,
     one_round: bool,
+    line_allowed: bool,
     released: bool,
 }
 
@@ -34,22 +65,23 @@ enum Purpose {
     Release,
 }
 
-impl Attempt {
+impl<'w> Attempt<'w> {
     /// Asks the nodes for a lock, under a new owner, and gives back what that comes to. No node is waited for
-    /// longer than `patience`.
+    /// longer than `patience`. `has_line`: the line's lock, where it is this request's turn.
     ///
     /// # Errors
     /// All but [`Error::Lost`].
     pub async fn run(
         quorum: &Arc<Inner>,
-        terms: &Arc<Terms>,
-        ttl: Duration,
+        wanted: &'w Wanted,
         patience: Duration,
-    ) -> Result<Lock, Error> {
+        route: Route,
+        has_line: &mut Option<LineLock>,
+    ) -> Result<Lock, Refused> {
         quorum.check_nodes()?;
-        let mut attempt = Attempt::start(quorum, terms, ttl, patience)?;
+        let mut attempt = Attempt::start(quorum, wanted, patience, route)?;
         let mut late = false;
-        while attempt.agreement.outcome() == Outcome::Open && !late {
+        while attempt.is_open() && !late {
             match attempt.in_flight.next().await {
                 Some(completion) => {
                     // What is left to agree on would be no lock any more.
@@ -62,8 +94,9 @@ impl Attempt {
         let highest = attempt.floor;
         let mut too_low = None;
         match attempt.agreement.outcome() {
+            _ if attempt.is_refused() => {}
             Outcome::Agreed(token) if token <= highest => too_low = Some(token),
-            Outcome::Agreed(token) => match attempt.take_lock(token) {
+            Outcome::Agreed(token) => match attempt.take_lock(token, has_line) {
                 Some(lock) => return Ok(lock),
                 None => late = true,
             },
@@ -72,51 +105,77 @@ impl Attempt {
         attempt.roll_back().await;
         // Found out only by connecting.
         quorum.check_nodes()?;
-        let failure = quorum.failure(terms, &attempt.answers(), Duration::ZERO);
+        let failure = quorum.failure(&wanted.terms, &attempt.answers(), Duration::ZERO);
         if let Some(token) = too_low {
-            return Err(Error::CountersLost { token, highest, failure });
+            return Err(Error::CountersLost { token, highest, failure }.into());
         }
-        Err(match attempt.agreement.is_held() {
-            true => Error::Held(failure),
-            false if late => Error::Late(failure),
-            false => Error::NoQuorum(failure),
+        let line_allowed = attempt.line_allowed;
+        Err(match attempt.is_refused() || attempt.agreement.is_held() {
+            true => Refused { error: Error::Held(failure), held_at: attempt.held_at(), line_allowed },
+            false if late => Refused { line_allowed, ..Error::Late(failure).into() },
+            false => Refused { line_allowed, ..Error::NoQuorum(failure).into() },
         })
     }
 
     fn start(
         quorum: &Arc<Inner>,
-        terms: &Arc<Terms>,
-        ttl: Duration,
+        wanted: &'w Wanted,
         patience: Duration,
-    ) -> Result<Attempt, Error> {
-        let owner = fresh_owner(&*quorum.environment)
-            .map_err(|error| Error::Config(format!("no random number for an owner: {error}")))?;
+        route: Route,
+    ) -> Result<Attempt<'w>, Error> {
+        let owner = fresh_owner(&*quorum.environment).map_err(no_randomness)?;
+        let Wanted { terms, ttl, line } = wanted;
         let started = quorum.now();
         let proposal = quorum.proposal();
         let nodes = quorum.nodes.len();
-        let (agreement, messages) = Agreement::begin(nodes, terms.kind, proposal);
-        let command = terms.acquire(&owner, ttl, Some(proposal), None);
-        let mut claim = Cleanup::new(quorum, terms, owner, ttl);
+        let (agreement, mut messages) = Agreement::begin(nodes, terms.kind, proposal);
+        let asked_before = |message: &Message| !route.is_decisive(message.node);
+        messages.sort_by_key(asked_before);
+        let put_off = if route.first.is_some() { messages.split_off(1) } else { Vec::new() };
+        let line = route.line.zip(line.as_ref());
+        let line = line.map(|(node, terms)| LineLock::new(quorum, &terms.line, &owner, *ttl, node));
+        let mut claim = Cleanup::new(quorum, terms, owner, *ttl);
         claim.limit = claim.limit.min(patience);
         let mut attempt = Attempt {
+            wanted,
+            route,
             claim: Some(claim),
+            line,
             agreement,
+            put_off,
             in_flight: InFlight::default(),
             answers: vec![NodeAnswer::Open; nodes],
             started,
             floor: quorum.completed(),
-            ttl,
-            validity: ttl.saturating_sub(quorum.options.allowance(ttl)),
+            validity: ttl.saturating_sub(quorum.options.allowance(*ttl)),
             one_round: true,
+            line_allowed: true,
             released: false,
         };
-        if let Some(claim) = &mut attempt.claim {
-            for Message { node, request } in messages {
-                let pending = claim.ask(node, &command);
-                attempt.in_flight.add(node, Purpose::Ask(request), pending, claim.limit);
-            }
-        }
+        attempt.put_off.iter().for_each(|message| attempt.answers[message.node] = NodeAnswer::Spared);
+        attempt.send(messages);
         Ok(attempt)
+    }
+
+    /// Whether more answers are awaited: those that the agreement needs, and that of the line's node.
+    fn is_open(&self) -> bool {
+        let awaits = |node: usize| matches!(self.agreement.nodes()[node], KeyStatus::Asked { .. });
+        match self.agreement.outcome() {
+            _ if self.is_refused() => false,
+            Outcome::Open => true,
+            Outcome::Agreed(_) => self.route.line.is_some_and(awaits),
+            Outcome::Failed => false,
+        }
+    }
+
+    /// Whether a node has said no whose no is enough.
+    fn is_refused(&self) -> bool {
+        self.held_at().into_iter().any(|node| self.route.is_decisive(node))
+    }
+
+    fn held_at(&self) -> Vec<usize> {
+        let nodes = self.agreement.nodes().iter().enumerate();
+        nodes.filter(|(_, status)| **status == KeyStatus::Held).map(|(node, _)| node).collect()
     }
 
     fn complete(&mut self, completion: Completion<Purpose>) {
@@ -125,19 +184,65 @@ impl Attempt {
             return;
         };
         claim.note(node, generation);
+        self.line.iter_mut().for_each(|line| line.note(node, generation));
         let Purpose::Ask(request) = purpose else {
             claim.release_completed(node, &reply, late);
             return;
         };
+        let is_line = self.route.line == Some(node) && !self.released;
+        if is_line && reply.as_ref().is_err_and(|error| self.gives_up_line(node, error)) {
+            self.send(vec![Message { node, request }]);
+            return;
+        }
         let answer = answer_to(request, &reply);
         self.answers[node] = report(answer, reply);
-        for Message { node, request } in self.agreement.answer(node, answer) {
-            self.one_round = false;
+        let mut messages = self.agreement.answer(node, answer);
+        if !self.is_refused() {
+            messages.append(&mut self.put_off);
+        }
+        // It would come behind the release, and stay.
+        if !self.released {
+            self.send(messages);
+        }
+    }
+
+    /// The line's node has answered with an error. Returns whether to ask it for the resource alone.
+    fn gives_up_line(&mut self, node: usize, error: &NodeError) -> bool {
+        if error.is_of_key() {
+            (self.route.line, self.line, self.line_allowed) = (None, None, false);
+            return true;
+        }
+        if let (NodeError::Refused(_), Some(claim)) = (error, &self.claim) {
+            claim.quorum.nodes[node].refuses_line();
+        }
+        false
+    }
+
+    fn send(&mut self, messages: Vec<Message>) {
+        let Some(claim) = &mut self.claim else { return };
+        let Wanted { terms, ttl, line } = self.wanted;
+        let mut packed: Option<(Option<u64>, Packed)> = None;
+        for Message { node, request } in messages {
             let command = match request {
-                Request::Acquire { fence } => claim.terms.acquire(&claim.owner, self.ttl, fence, None),
-                Request::Extend { fence } => claim.terms.extend(&claim.owner, self.ttl, Some(fence)),
+                Request::Extend { fence } => terms.extend(&claim.owner, *ttl, Some(fence)),
+                Request::Acquire { fence } => match line {
+                    Some(line) if self.route.line == Some(node) => {
+                        line.both.acquire(&claim.owner, *ttl, fence, None)
+                    }
+                    // Most are the same: packed once.
+                    _ => match &packed {
+                        Some((of, command)) if *of == fence => Arc::clone(command),
+                        _ => {
+                            let command = terms.acquire(&claim.owner, *ttl, fence, None);
+                            packed = Some((fence, Arc::clone(&command)));
+                            command
+                        }
+                    },
+                },
             };
             let pending = claim.ask(node, &command);
+            self.line.iter_mut().for_each(|line| line.note(node, pending.generation()));
+            self.answers[node] = NodeAnswer::Open;
             self.in_flight.add(node, Purpose::Ask(request), pending, claim.limit);
         }
     }
@@ -148,16 +253,22 @@ impl Attempt {
     }
 
     /// The lock, if there is validity left.
-    fn take_lock(&mut self, token: u64) -> Option<Lock> {
+    fn take_lock(&mut self, token: u64, has_line: &mut Option<LineLock>) -> Option<Lock> {
         let end = self.end();
         let mut claim = self.claim.take_if(|claim| claim.quorum.now() < end)?;
         claim.quorum.complete(token, self.one_round);
         // Some may have been sent only when their connection was there. They are not dropped before the lock
         // is: what is not written yet would not be sent.
-        self.in_flight.drop_unsent(|node, generation| claim.note(node, generation));
+        let line = &mut self.line;
+        self.in_flight.drop_unsent(|node, generation| {
+            claim.note(node, generation);
+            line.iter_mut().for_each(|line| line.note(node, generation));
+        });
+        let line = has_line.take().or_else(|| line.take());
         let under_way = self.in_flight.drain().map(|(_, _, pending)| pending).collect();
         let holding = self.agreement.nodes().iter().map(|node| node.token().is_some()).collect();
-        Some(Lock::new(claim, Granted { token, ttl: self.ttl, end, holding, under_way }))
+        let ttl = self.wanted.ttl;
+        Some(Lock::new(claim, Granted { token, ttl, end, line, holding, under_way }))
     }
 
     /// Releases on all nodes, and waits for their answers for as long as each may take. Earlier answers are
@@ -174,18 +285,26 @@ impl Attempt {
             return;
         };
         self.released = true;
-        let (answers, agreement) = (&mut self.answers, &mut self.agreement);
+        let (answers, agreement, line) = (&mut self.answers, &mut self.agreement, &mut self.line);
         self.in_flight.drop_unsent(|node, generation| {
             claim.note(node, generation);
+            line.iter_mut().for_each(|line| line.note(node, generation));
             if generation.is_none() {
                 // It would come behind the release.
                 answers[node] = NodeError::Unreachable("no connection so far".into()).into();
                 agreement.answer(node, Answer::Failed);
             }
         });
+        for (node, status) in self.agreement.nodes().iter().enumerate() {
+            if *status == KeyStatus::Held {
+                claim.forget(node);
+                self.line.iter_mut().filter(|line| line.node == node).for_each(LineLock::forget);
+            }
+        }
         for (node, pending) in claim.release_all() {
             self.in_flight.add(node, Purpose::Release, pending, claim.limit);
         }
+        self.line = None;
     }
 
     /// The last answer of each node, with what the agreement knows beyond it.
@@ -202,7 +321,7 @@ impl Attempt {
     }
 }
 
-impl Drop for Attempt {
+impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if !self.released {
             self.release();
@@ -215,6 +334,11 @@ impl Drop for Attempt {
             }
         }
     }
+}
+
+/// There is no owner to be made up.
+pub(crate) fn no_randomness(error: rand::rand_core::OsError) -> Error {
+    Error::Config(format!("no random number for an owner: {error}"))
 }
 
 /// What a reply means to the agreement.

@@ -84,6 +84,11 @@ impl Cleanup {
         self.traces[node] = Trace { generation: None, broken: true };
     }
 
+    /// The node has said that this owner has nothing there: there is nothing to release.
+    pub fn forget(&mut self, node: usize) {
+        self.traces[node] = Trace::default();
+    }
+
     /// Why a release of this node is left to the background, where it is.
     pub fn left_to_background(&self, node: usize) -> Option<NodeError> {
         if !self.traces[node].is_used() {

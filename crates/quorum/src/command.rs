@@ -3,6 +3,7 @@
 use crate::Kind;
 use crate::environment::Environment;
 use crate::error::NodeError;
+use crate::order::line_of;
 use crate::resources::Resources;
 use crate::server_error::{Meaning, ServerError};
 use redis::{Cmd, RedisError, Value};
@@ -33,6 +34,24 @@ pub(crate) struct Terms {
 
 /// A command, packed once for all nodes.
 pub(crate) type Packed = Arc<Cmd>;
+
+/// The terms of the line's lock of a resource.
+#[derive(Debug)]
+pub(crate) struct LineTerms {
+    pub line: Arc<Terms>,
+    /// The resource and the line's lock together.
+    pub both: Terms,
+}
+
+impl LineTerms {
+    /// `None` if several resources are asked for: then no node keeps the order.
+    pub fn of(terms: &Terms) -> Option<LineTerms> {
+        let [resource] = terms.resources.names() else { return None };
+        let line = line_of(resource);
+        let both = Terms { resources: [resource, &line].as_slice().into(), ..terms.clone() };
+        Some(LineTerms { line: Arc::new(Terms { resources: line.into(), ..terms.clone() }), both })
+    }
+}
 
 impl Terms {
     pub fn acquire(&self, owner: &str, ttl: Duration, fence: Option<u64>, block: Option<Duration>) -> Packed {
@@ -198,6 +217,17 @@ mod tests {
         assert_eq!(text(&two.acquire("o", ttl, Some(7), None)), "LOCK.MACQUIRE 2 a b o 1000 LIMIT 3 FENCE 7");
         assert_eq!(text(&two.extend("o", ttl, None)), "LOCK.MEXTEND 2 a b o 1000");
         assert_eq!(text(&two.release("o")), "LOCK.MRELEASE 2 a b o");
+    }
+
+    #[test]
+    fn the_lock_of_a_line() {
+        let ttl = Duration::from_secs(1);
+        let readers = terms("k", Kind::Shared, Some("why"));
+        let of_line = LineTerms::of(&readers).expect("it is one resource");
+        let (line, both) = (text(&of_line.line.release("o")), of_line.both.acquire("o", ttl, Some(7), None));
+        assert_eq!(line, "LOCK.RELEASE k#line o");
+        assert_eq!(text(&both), "LOCK.MACQUIRE 2 k k#line o 1000 SHARED FENCE 7 META why");
+        assert!(LineTerms::of(&terms(["a", "b"], Kind::Exclusive, None)).is_none());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::changes::Changes;
 use crate::command::{Packed, Reply, read_error, read_reply};
 use crate::environment::Environment;
 use crate::error::NodeError;
+use crate::watched::Watched;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, PushInfo, RedisError, RedisResult, Value};
 use std::future::Future;
@@ -36,10 +37,8 @@ pub(crate) struct Connection {
     state: Arc<ConnectionState>,
 }
 
-#[derive(Default)]
 struct ConnectionState {
-    broken: AtomicBool,
-    breaks: Notify,
+    broken: Watched<bool>,
     /// The server tells of changes of what was read.
     tracks: AtomicBool,
     /// Requests may have been answered unseen: whoever asked has gone.
@@ -50,8 +49,7 @@ struct ConnectionState {
 
 impl ConnectionState {
     fn break_off(&self) {
-        self.broken.store(true, Ordering::Release);
-        self.breaks.notify_one();
+        self.broken.change(|broken| *broken = true);
     }
 }
 
@@ -64,7 +62,12 @@ impl Connection {
         generation: u64,
         changes: &Changes,
     ) -> Result<Connection, NodeError> {
-        let state = Arc::new(ConnectionState::default());
+        let state = Arc::new(ConnectionState {
+            broken: Watched::new(false),
+            tracks: AtomicBool::new(false),
+            doubt: Notify::new(),
+            silent: AtomicBool::new(false),
+        });
         let seen = Arc::clone(&state);
         let changes = changes.clone();
         // Pushes need RESP3; that the connection has ended comes as one, also while it is idle.
@@ -119,7 +122,7 @@ impl Connection {
     }
 
     pub fn is_broken(&self) -> bool {
-        self.state.broken.load(Ordering::Acquire)
+        *self.state.broken.borrow()
     }
 
     /// Whether the last time limit of a request has passed without any answer since: there is no point
@@ -130,9 +133,7 @@ impl Connection {
 
     /// Returns when the connection has ended.
     pub async fn broken(&self) {
-        while !self.is_broken() {
-            self.state.breaks.notified().await;
-        }
+        self.state.broken.wait_for(|broken| broken.then_some(())).await;
     }
 
     /// Sees answers that nobody waits for any more, and returns when the connection has ended. What the node
@@ -187,6 +188,27 @@ impl Connection {
         Asked { link: Arc::clone(self), number, answer, early }
     }
 
+    /// How many requests have been sent.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Whether the first so many have been answered.
+    pub fn has_answered(&self, sent: u64) -> bool {
+        self.answered.load(Ordering::Relaxed) >= sent
+    }
+
+    /// Has it answer something, so that it is known whether it does.
+    pub fn probe(&self) {
+        self.state.doubt.notify_one();
+    }
+
+    /// It does not answer: there is no point in waiting until it does.
+    pub fn is_lost(&self) {
+        self.state.silent.store(true, Ordering::Relaxed);
+        self.probe();
+    }
+
     fn unanswered(&self) -> u64 {
         self.sent.load(Ordering::Relaxed).saturating_sub(self.answered.load(Ordering::Relaxed))
     }
@@ -215,8 +237,7 @@ impl Asked {
 
     /// Its time limit has passed.
     pub fn is_late(&self) {
-        self.link.state.silent.store(true, Ordering::Relaxed);
-        self.link.state.doubt.notify_one();
+        self.link.is_lost();
     }
 
     fn read(&self, result: RedisResult<Value>) -> Result<Reply, NodeError> {

@@ -136,6 +136,9 @@ pub enum NodeAnswer {
     /// Nothing: it was not asked, since the lock was over before.
     #[error("was not asked: the lock was over before")]
     NotAsked,
+    /// Nothing: it was not asked, since another node's answer was enough.
+    #[error("was not asked")]
+    Spared,
     /// It granted, under this token.
     #[error("granted it, token {0}")]
     Granted(u64),
@@ -213,6 +216,16 @@ impl NodeError {
     /// Whether the server will do the same later.
     pub(crate) fn is_not_ready(&self) -> bool {
         self.means(&[Meaning::NotReady])
+    }
+
+    /// Whether this user may not use this key, or something else lies there.
+    pub(crate) fn is_of_key(&self) -> bool {
+        self.is_overwritten() || matches!(self, NodeError::Refused(error) if error.code() == "NOPERM")
+    }
+
+    /// Whether the server has too many waiters.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, NodeError::Refused(error) if error.code() == "MAXWAITERS")
     }
 
     /// Whether it refuses, and will refuse the same request again until somebody has changed something about the

@@ -9,7 +9,7 @@ use crate::clock::Moment;
 use crate::command::Reply;
 use crate::error::{Error, NodeAnswer, NodeError};
 use crate::in_flight::{Completion, InFlight};
-use crate::lock_state::LockState;
+use crate::lock_state::{Held, LockState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ struct Extension {
 #[derive(Clone, Copy, PartialEq)]
 enum Step {
     Extend,
+    /// The line's node, beside that: to let the line's lock go on. Its answer changes nothing.
+    ExtendLine,
     /// It has no hold: it is to have one again, with this lock's token at least.
     Join,
     /// It refused that token as too far ahead. A hold of another token does no harm: this lock's own was
@@ -132,19 +134,28 @@ impl Extension {
         if claimed.released || self.limit.is_zero() {
             return;
         }
-        let claim = &mut claimed.claim;
+        let Held { claim, line, .. } = &mut *claimed;
         claim.ttl = claim.ttl.max(self.ttl);
         let command = claim.terms.extend(&claim.owner, self.ttl, None);
         for node in 0..self.answers.len() {
             let pending = claim.ask(node, &command);
             self.answers[node] = NodeAnswer::Open;
             self.in_flight.add(node, Step::Extend, pending, self.limit);
+            if let Some(line) = line.as_mut().filter(|line| line.node == node) {
+                self.in_flight.add(node, Step::ExtendLine, line.extend(self.ttl), self.limit);
+            }
         }
     }
 
     fn complete(&mut self, completion: Completion<Step>) {
         let Completion { node, purpose: step, generation, reply, .. } = completion;
-        self.lock.claimed().claim.note(node, generation);
+        let mut claimed = self.lock.claimed();
+        if step == Step::ExtendLine {
+            claimed.line.iter_mut().for_each(|line| line.note(node, generation));
+            return;
+        }
+        claimed.claim.note(node, generation);
+        drop(claimed);
         self.answers[node] = match (step, reply) {
             (Step::Extend, Ok(Reply::Number(_))) => NodeAnswer::Extended,
             (Step::Extend, Ok(Reply::Zero)) => {

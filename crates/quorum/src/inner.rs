@@ -7,6 +7,7 @@ use crate::environment::Environment;
 use crate::error::{Error, Failure, NodeAnswer, NodeReport};
 use crate::node::Node;
 use crate::options::Options;
+use crate::recent::Recent;
 use crate::watched::Watched;
 use std::future::Future;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub(crate) struct Inner {
     /// How many locks were acquired, and how many of them in one round trip.
     pub acquired: AtomicU64,
     pub in_one_round: AtomicU64,
+    /// What is remembered of resources for a moment.
+    pub recent: Recent,
     runtime: Handle,
     cleaning: Watched<usize>,
     connecting: Vec<AbortHandle>,
@@ -53,6 +56,7 @@ impl Inner {
             wall_ahead_ms: AtomicI64::new(0),
             acquired: AtomicU64::new(0),
             in_one_round: AtomicU64::new(0),
+            recent: Recent::default(),
             runtime,
             cleaning: Watched::new(0),
         }

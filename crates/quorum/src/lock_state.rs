@@ -4,6 +4,7 @@ use crate::cleanup::Cleanup;
 use crate::clock::Moment;
 use crate::error::NodeAnswer;
 use crate::inner::Inner;
+use crate::line_lock::LineLock;
 use crate::node::PendingReply;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,6 +31,8 @@ pub(crate) struct LockState {
 /// What requests for this lock go through, one at a time: after a release nothing is sent any more.
 pub(crate) struct Held {
     pub claim: Cleanup,
+    /// The line's lock, if it has that.
+    pub line: Option<LineLock>,
     pub released: bool,
     /// Which nodes hold it, as far as is known: since the grant, or the last extension, without a gap.
     pub holding: Vec<bool>,
@@ -42,6 +45,7 @@ pub(crate) struct Granted {
     pub token: u64,
     pub ttl: Duration,
     pub end: Moment,
+    pub line: Option<LineLock>,
     /// Which nodes have granted it.
     pub holding: Vec<bool>,
     pub under_way: Vec<PendingReply>,
@@ -49,14 +53,14 @@ pub(crate) struct Granted {
 
 impl LockState {
     pub fn new(claim: Cleanup, granted: Granted) -> LockState {
-        let Granted { token, ttl, end, holding, under_way } = granted;
+        let Granted { token, ttl, end, line, holding, under_way } = granted;
         LockState {
             quorum: Arc::clone(&claim.quorum),
             token,
             end: AtomicU64::new(end.nanos()),
             ttl: AtomicU64::new(ttl.as_nanos() as u64),
             lost: AtomicBool::new(false),
-            claim: Mutex::new(Held { claim, released: false, holding, under_way }),
+            claim: Mutex::new(Held { claim, line, released: false, holding, under_way }),
             over: Notify::new(),
         }
     }
@@ -163,6 +167,8 @@ impl Held {
         self.released = true;
         let in_flight = self.claim.release_all();
         self.under_way.clear();
+        // Right behind the votes: who is next finds them free.
+        self.line = None;
         in_flight
     }
 }

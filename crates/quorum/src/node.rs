@@ -1,6 +1,7 @@
 //! A node: its connection, which a task of its own makes and makes again.
 
 use crate::changes::Changes;
+use crate::clock::Moment;
 use crate::command::{Packed, Reply};
 use crate::connection::{Asked, Connection};
 use crate::environment::Environment;
@@ -8,8 +9,10 @@ use crate::error::{Error, NodeError};
 use crate::watched::Watched;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,6 +24,14 @@ const HOST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two attempts to connect, however urgent.
 const MIN_BACKOFF: Duration = Duration::from_millis(5);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
+/// A node that has refused to keep a line is asked again after this.
+const NO_LINE: Duration = Duration::from_secs(1);
+/// While somebody waits in a line, it is seen so often whether the node answers.
+const LOOK: Duration = Duration::from_millis(500);
+/// What was not answered so many times later is not waited for: a line has to go on within some three seconds.
+const UNANSWERED_LOOKS: usize = 2;
+/// Connections kept for requests that wait on the server.
+const MAX_SPARE: usize = 64;
 
 /// How it stands with the connection.
 #[derive(Clone)]
@@ -45,6 +56,8 @@ pub(crate) struct Node {
     connect_timeout: Duration,
     /// Connections for requests that wait on the server, not in use at the moment.
     spare: Mutex<Vec<Arc<Connection>>>,
+    /// Until when it keeps no line, since it has refused to; on the clock that the validity is counted on.
+    no_line_until: AtomicU64,
 }
 
 impl Node {
@@ -90,6 +103,7 @@ impl Node {
             environment: Arc::clone(environment),
             connect_timeout,
             spare: Mutex::default(),
+            no_line_until: AtomicU64::new(0),
         })
     }
 
@@ -113,6 +127,36 @@ impl Node {
         match &*self.state.borrow() {
             State::Up(link) => Some(Arc::clone(link)),
             State::Down { .. } => None,
+        }
+    }
+
+    /// Whether it can keep a line: it is connected, answers, and has not refused to of late.
+    pub fn keeps_line(&self) -> bool {
+        self.link().is_some_and(|link| !link.is_silent())
+            && self.no_line_until.load(Ordering::Relaxed) <= self.environment.boot_time()
+    }
+
+    /// It has refused to keep a line (a cooldown, no master any more): others do for a while.
+    pub fn refuses_line(&self) {
+        let until = Moment::from_nanos(self.environment.boot_time()).after(NO_LINE);
+        self.no_line_until.store(until.nanos(), Ordering::Relaxed);
+    }
+
+    /// Returns once it is lost for those who wait in a line on it: the connection breaks, or a request, which may be a PING,
+    /// has not been answered for some time. From then on the node counts as silent until it answers.
+    pub async fn lost(&self) {
+        let Some(link) = self.link() else { return };
+        let mut sent = VecDeque::from([link.sent()]);
+        while tokio::time::timeout(LOOK, link.broken()).await.is_err() {
+            if sent.back() == Some(&link.sent()) {
+                link.probe();
+            }
+            if sent.len() == UNANSWERED_LOOKS && sent.pop_front().is_some_and(|sent| !link.has_answered(sent))
+            {
+                link.is_lost();
+                return;
+            }
+            sent.push_back(link.sent());
         }
     }
 
@@ -169,7 +213,6 @@ impl Node {
 
     /// Takes such a connection back, with nothing under way on it.
     pub fn keep_spare(&self, link: Arc<Connection>) {
-        const MAX_SPARE: usize = 8;
         let mut spare = self.spare();
         if spare.len() < MAX_SPARE && !link.is_broken() {
             spare.push(link);

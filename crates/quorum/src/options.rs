@@ -9,6 +9,7 @@ const MAX_NODE_TIMEOUT: Duration = Duration::from_millis(50);
 const MAX_ONLY_NODE_TIMEOUT: Duration = Duration::from_secs(5);
 const MIN_NODE_TIMEOUT: Duration = Duration::from_millis(5);
 const MAX_LOST_MARGIN: Duration = Duration::from_secs(1);
+const FIRST_TURN_PAUSE: Duration = Duration::from_micros(500);
 const MIN_LOST_MARGIN: Duration = Duration::from_millis(5);
 /// Taken off the validity beside the drift: what the timers of both sides are inexact by.
 const TIMER_ERROR: Duration = Duration::from_millis(2);
@@ -123,6 +124,13 @@ impl Options {
         let jitter = self.retry_jitter.mul_f64(2.0 * random);
         self.retry_delay.saturating_add(jitter).saturating_sub(self.retry_jitter)
     }
+
+    /// The pause of the one whose turn it is, after so many attempts that failed: it doubles up to the retry delay, and is
+    /// longer or shorter by up to half, at random: by a number from 0 to 1.
+    pub(crate) fn turn_pause(&self, failures: u32, random: f64) -> Duration {
+        let doubled = FIRST_TURN_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(20));
+        doubled.min(self.retry_delay).mul_f64(0.5 + random)
+    }
 }
 
 #[cfg(test)]
@@ -159,6 +167,15 @@ mod tests {
         let pauses: Vec<_> = (0..1_000).map(|_| options.pause(rand::random_range(0.0..=1.0))).collect();
         assert!(pauses.iter().all(|pause| *pause <= ms(50)));
         assert!(pauses.iter().any(|pause| *pause > ms(40)) && pauses.contains(&ms(0)));
+    }
+
+    #[test]
+    fn whose_turn_it_is_asks_ever_more_seldom() {
+        let options = Options { retry_delay: ms(5), ..Options::default() };
+        let pauses =
+            [1, 2, 3, 4, 5, 60, u32::MAX].map(|failures| options.turn_pause(failures, 0.5).as_micros());
+        assert_eq!(pauses, [500, 1_000, 2_000, 4_000, 5_000, 5_000, 5_000]);
+        assert_eq!([0.0, 1.0].map(|random| options.turn_pause(5, random)), [ms(5) / 2, ms(5) * 3 / 2]);
     }
 
     #[test]

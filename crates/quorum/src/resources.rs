@@ -1,6 +1,7 @@
 //! Names of what is locked.
 
 use crate::Error;
+use crate::order::SUFFIX;
 
 /// One resource, or several that are locked together: all or none, under one token. On each node they
 /// are keys of these names.
@@ -24,12 +25,17 @@ impl Resources {
     }
 
     /// # Errors
-    /// [`Error::Config`] where there is none.
+    /// [`Error::Config`] if there is none, or one has a name that is a line's.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.0.is_empty() {
             return Err(Error::Config("no resource is given: name at least one".into()));
         }
-        Ok(())
+        match self.0.iter().find(|name| name.ends_with(SUFFIX)) {
+            Some(name) => Err(Error::Config(format!(
+                "a resource can't be named {name}: names that end in {SUFFIX} are for those who wait for the rest of it"
+            ))),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
-//! On a single node a request waits in line on the server, on a connection of its own, in place of asking again and again.
+//! A request in line on a node, on a connection of its own, in place of asking again and again: for the lock itself if that is
+//! the only node, else for the line's lock.
 
+use crate::attempt::no_randomness;
 use crate::cleanup::Cleanup;
 use crate::command::{Packed, Reply, Terms, fresh_owner};
 use crate::connection::Connection;
@@ -10,70 +12,61 @@ use crate::lock_state::Granted;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The only node.
-const NODE: usize = 0;
 /// A server that does not wait answers earlier than so much before the time is up.
 const EARLY: Duration = Duration::from_millis(20);
 
-/// What waiting came to.
-pub(crate) enum Waited {
-    Granted(Lock),
-    /// Others held it all the time.
-    TimedOut,
-    /// Asking again is no use.
-    Refused(Error),
-    /// It did not wait, or failed.
-    Failed,
-}
-
-/// Whether a request can wait on the server: several resources can't, nor can several nodes.
-pub(crate) fn is_possible(quorum: &Inner, terms: &Terms, time: Duration) -> bool {
-    quorum.nodes.len() == 1 && terms.resources.names().len() == 1 && time >= Duration::from_millis(1)
-}
-
-pub(crate) async fn wait_in_line(
-    quorum: &Arc<Inner>,
-    terms: &Arc<Terms>,
-    ttl: Duration,
-    time: Duration,
-) -> Waited {
-    let (begun, highest) = (quorum.now(), quorum.completed());
-    let link = tokio::time::timeout(time, quorum.nodes[NODE].link_to_wait_on()).await;
-    let (Ok(Ok(link)), Ok(owner)) = (link, fresh_owner(&*quorum.environment)) else {
-        return Waited::Failed;
-    };
-    let time = time.saturating_sub(quorum.now().since(begun));
-    let claim = Some(Cleanup::new(quorum, terms, owner, ttl));
-    let mut line = Line { claim, link: Some(link), ttl };
-    let begun = quorum.now();
-    match line.wait(time).await {
-        // Dropped: cleaned up.
-        Ok(Some(token)) if token <= highest => {
-            let failure = quorum.failure(terms, &[NodeAnswer::Granted(token)], Duration::ZERO);
-            Waited::Refused(Error::CountersLost { token, highest, failure })
-        }
-        Ok(Some(token)) => line.confirm(token).await,
-        Ok(None) => {
-            line.leave();
-            match quorum.now().since(begun) + EARLY >= time {
-                true => Waited::TimedOut,
-                false => Waited::Failed,
-            }
-        }
-        // Dropped: cleaned up.
-        Err(_) => Waited::Failed,
-    }
-}
-
 /// A request in line. Dropped, its connection is closed, which takes it out of line, and what may have
 /// been granted meanwhile is released.
-struct Line {
+pub(crate) struct Waiting {
     claim: Option<Cleanup>,
     link: Option<Arc<Connection>>,
+    node: usize,
     ttl: Duration,
+    /// The highest token that was completed with before it began.
+    highest: u64,
 }
 
-impl Line {
+impl Waiting {
+    /// Waits in line on this node for so long. Returns what was granted, under which token; `None` if the time ran out.
+    ///
+    /// # Errors
+    /// How the node failed; [`NodeAnswer::Held`] if it did not let this wait so long.
+    pub async fn run(
+        quorum: &Arc<Inner>,
+        terms: &Arc<Terms>,
+        ttl: Duration,
+        time: Duration,
+        node: usize,
+    ) -> Result<Option<(Waiting, u64)>, NodeAnswer> {
+        let begun = quorum.now();
+        let no_owner = |error| NodeError::Unreachable(no_randomness(error).to_string());
+        let owner = fresh_owner(&*quorum.environment).map_err(no_owner)?;
+        let link = tokio::time::timeout(time, quorum.nodes[node].link_to_wait_on()).await;
+        let link = link.map_err(|_| NodeError::NoAnswer(time)).flatten()?;
+        let time = time.saturating_sub(quorum.now().since(begun));
+        let claim = Some(Cleanup::new(quorum, terms, owner, ttl));
+        let mut waiting = Waiting { claim, link: Some(link), node, ttl, highest: quorum.completed() };
+        let begun = quorum.now();
+        let token = match quorum.nodes.len() {
+            1 => waiting.wait(time).await,
+            // There are others to wait on.
+            _ => tokio::select! {
+                biased;
+                token = waiting.wait(time) => token,
+                () = quorum.nodes[node].lost() => Err(NodeError::NoAnswer(time)),
+            },
+        };
+        // Dropped if that failed: cleaned up.
+        if let Some(token) = token? {
+            return Ok(Some((waiting, token)));
+        }
+        waiting.leave();
+        match quorum.now().since(begun) + EARLY >= time {
+            true => Ok(None),
+            false => Err(NodeAnswer::Held),
+        }
+    }
+
     /// The token, or `None` where the time ran out.
     async fn wait(&self, time: Duration) -> Result<Option<u64>, NodeError> {
         let (Some(claim), Some(link)) = (&self.claim, &self.link) else {
@@ -93,48 +86,54 @@ impl Line {
         }
     }
 
-    /// The grant may have been on its way for a while: what counts is when this is sent.
-    async fn confirm(mut self, token: u64) -> Waited {
-        let (Some(claim), Some(link)) = (&self.claim, &self.link) else {
-            return Waited::Failed;
-        };
-        let started = claim.quorum.now();
-        let extend = claim.terms.extend(&claim.owner, self.ttl, None);
-        let extended = ask(link, &extend, claim.limit).await;
-        let allowance = claim.quorum.options.allowance(self.ttl);
-        let end = started.after(self.ttl.saturating_sub(allowance));
-        if !matches!(extended, Ok(Reply::Number(_))) || end <= claim.quorum.now() {
-            return Waited::Failed;
-        }
+    /// What was granted, to be released over the node's own connection from here on, be it the next one.
+    pub fn into_claim(mut self) -> Option<Cleanup> {
         self.leave();
-        match self.claim.take() {
-            Some(mut claim) => {
-                // From here on it is released over the node's own connection, be it the next one.
-                match claim.quorum.nodes[NODE].link() {
-                    Some(link) => claim.note(NODE, Some(link.generation)),
-                    None => claim.note_elsewhere(NODE),
-                }
-                claim.quorum.complete(token, false);
-                let (holding, under_way) = (vec![true], Vec::new());
-                Waited::Granted(Lock::new(claim, Granted { token, ttl: self.ttl, end, holding, under_way }))
-            }
-            None => Waited::Failed,
+        let mut claim = self.claim.take()?;
+        match claim.quorum.nodes[self.node].link() {
+            Some(link) => claim.note(self.node, Some(link.generation)),
+            None => claim.note_elsewhere(self.node),
         }
+        Some(claim)
+    }
+
+    /// The lock itself, on the only node; `None` if it is not valid. The grant may have been on its way for a while: what
+    /// counts is when the extension is sent.
+    ///
+    /// # Errors
+    /// [`Error::CountersLost`].
+    pub async fn into_lock(self, token: u64) -> Result<Option<Lock>, Error> {
+        let (Some(claim), Some(link)) = (&self.claim, &self.link) else { return Ok(None) };
+        let (quorum, ttl, highest) = (Arc::clone(&claim.quorum), self.ttl, self.highest);
+        if token <= highest {
+            let failure = quorum.failure(&claim.terms, &[NodeAnswer::Granted(token)], Duration::ZERO);
+            return Err(Error::CountersLost { token, highest, failure });
+        }
+        let started = quorum.now();
+        let extended = ask(link, &claim.terms.extend(&claim.owner, ttl, None), claim.limit).await;
+        let end = started.after(ttl.saturating_sub(quorum.options.allowance(ttl)));
+        if !matches!(extended, Ok(Reply::Number(_))) || end <= quorum.now() {
+            return Ok(None);
+        }
+        let granted = Granted { token, ttl, end, line: None, holding: vec![true], under_way: Vec::new() };
+        let lock = self.into_claim().map(|claim| Lock::new(claim, granted));
+        quorum.complete(token, false);
+        Ok(lock)
     }
 
     /// The connection has nothing under way any more: others may have it.
     fn leave(&mut self) {
         if let (Some(claim), Some(link)) = (&self.claim, self.link.take()) {
-            claim.quorum.nodes[NODE].keep_spare(link);
+            claim.quorum.nodes[self.node].keep_spare(link);
         }
     }
 }
 
-impl Drop for Line {
+impl Drop for Waiting {
     fn drop(&mut self) {
         let in_line = self.link.take().is_some();
         if let Some(claim) = self.claim.as_mut().filter(|_| in_line) {
-            claim.note_elsewhere(NODE);
+            claim.note_elsewhere(self.node);
             for (node, pending) in claim.release_all() {
                 claim.hand_over(node, pending);
             }

@@ -84,16 +84,23 @@ async fn row(cluster: &Cluster, quorum: &Quorum, kind: Kind, conducts: &[Conduct
     let count = |wanted: Conduct| conducts.iter().filter(|conduct| **conduct == wanted).count();
     let (needed, yes, held) = (kind.needed(nodes.len()), count(Yes), count(Held));
     let slow = count(Silent) + count(Late) > 0;
+    // The node that keeps the line is waited for, and its no is enough. Where one is down, or has refused of late, it is
+    // another one.
+    let line = conducts[ranked(cluster, key)[0]];
+    let sure_of_line = matches!(line, Yes | Held) && count(Cooling) == 0;
     match result {
         Ok(lock) => {
             assert!(yes >= needed, "{told}");
             assert!(lock.validity() > TTL / 2, "{told}: {lock:?}");
-            assert!(took < LIMIT, "{told}: {took:?}: it waited for a node that it did not need");
+            assert!(!sure_of_line || line != Held, "{told}: the line's node said no");
+            let most = if sure_of_line { LIMIT } else { LIMIT * 3 / 2 };
+            assert!(took < most, "{told}: {took:?}: it waited for a node that it did not need");
             lock.release().await.unwrap_or_else(|error| panic!("{told}: {error}"));
         }
         Err(error) => {
-            assert!(yes < needed, "{told}: {error}");
-            let is_held = held > nodes.len() - needed;
+            let refused = held > 0 && matches!(error, redis_lock_quorum::Error::Held(_));
+            assert!(yes < needed || (refused && (!sure_of_line || line == Held)), "{told}: {error}");
+            let is_held = held > nodes.len() - needed || refused;
             match &error {
                 redis_lock_quorum::Error::Held(_) => assert!(is_held, "{told}: {error}"),
                 redis_lock_quorum::Error::NoQuorum(_) => assert!(!is_held, "{told}: {error}"),
@@ -186,15 +193,18 @@ async fn with_one_of_three_down_the_first_try_succeeds() {
         [Node::kill as fn(&Node), Node::freeze, |node: &Node| node.proxy().freeze()].into_iter().enumerate()
     {
         end(cluster.node(number));
+        // If it keeps a line, the first that finds it silent waits for it.
+        let mut slow = 0;
         for attempt in 0..20 {
             let started = Instant::now();
             let lock = quorum
                 .acquire(format!("key:{attempt}"), TTL)
                 .await
                 .unwrap_or_else(|error| panic!("{number}, {attempt}: {error}"));
-            assert!(started.elapsed() < LIMIT, "at the speed of the others");
+            slow += usize::from(started.elapsed() >= LIMIT);
             lock.release().await.unwrap();
         }
+        assert!(slow <= 1, "{number}: {slow} were not at the speed of the others");
         match number {
             0 => cluster.node(number).restart(),
             1 => cluster.node(number).thaw(),

@@ -1,7 +1,7 @@
 //! What several of these tests need.
 
 use redis_lock_harness::{Cluster, Node};
-use redis_lock_quorum::{Options, Quorum};
+use redis_lock_quorum::{Options, Quorum, order};
 use std::future::Future;
 use std::pin::pin;
 use std::task::Poll;
@@ -62,10 +62,18 @@ pub fn hold_for_stranger(node: &Node, key: &str) {
 
 pub const STRANGER: &str = "stranger";
 
-/// Waits until nobody but strangers holds a key on any of the nodes.
+/// The nodes in the order in which they keep the line of this resource.
+pub fn ranked(cluster: &Cluster, resource: &str) -> Vec<usize> {
+    let names: Vec<String> = cluster.urls().iter().map(|url| url.replace("redis://", "")).collect();
+    order::rank(resource, names.iter().map(String::as_str))
+}
+
+/// Waits until nobody but strangers holds a key, or the lock of its line, on any of the nodes.
 #[track_caller]
 pub fn clean<'a>(nodes: &'a [Node], key: &'a str) -> impl Future<Output = ()> + 'a {
-    eventually(move || nodes.iter().all(|node| owners(node, key).iter().all(|owner| owner == STRANGER)))
+    let line = order::line_of(key);
+    let is_clean = move |node: &Node, key: &str| owners(node, key).iter().all(|owner| owner == STRANGER);
+    eventually(move || nodes.iter().all(|node| is_clean(node, key) && is_clean(node, &line)))
 }
 
 /// Waits until there is a connection to each of so many nodes, and all of them grant.
