@@ -51,6 +51,10 @@
 //! on the same nodes. All run on this machine: with more nodes than CPUs, wall time is their CPU time
 //! too, so that is given as well.
 //!
+//! **Several**: many clients that want one lock over several nodes, each with connections of its own, all on one
+//! thread: how fair it is, and how fast. Requests are counted by the servers, after everybody has had a turn: those for
+//! locks. **Storm**: the same beside callers that do not wait.
+//!
 //! A bound that a figure does not keep is marked `MISSED`; the exit status is 0 all the same, since
 //! a busy machine can be the reason.
 
@@ -68,6 +72,7 @@ mod million;
 mod pairs;
 mod quorum;
 mod reclaim;
+mod several;
 mod size;
 mod table;
 mod workload;
@@ -79,7 +84,7 @@ use table::Table;
 
 type Measurement = fn(&Size) -> Vec<Table>;
 
-const MEASUREMENTS: [(&str, Measurement); 8] = [
+const MEASUREMENTS: [(&str, Measurement); 10] = [
     ("pairs", pairs::measure),
     ("kinds", kinds::measure),
     ("memory", memory::measure),
@@ -88,6 +93,8 @@ const MEASUREMENTS: [(&str, Measurement); 8] = [
     ("drain", drain::measure),
     ("contention", contention::measure),
     ("quorum", quorum::measure),
+    ("several", several::measure),
+    ("storm", several::measure_storm),
 ];
 
 fn main() -> ExitCode {
@@ -97,7 +104,7 @@ fn main() -> ExitCode {
     let known = |name: &&str| MEASUREMENTS.iter().any(|(measurement, _)| measurement == name);
     if !flags.iter().all(|flag| *flag == "--quick") || !names.iter().all(known) {
         eprintln!(
-            "usage: redis-lock-bench [--quick] [pairs] [kinds] [memory] [million] [handoff] [drain] [contention] [quorum]"
+            "usage: redis-lock-bench [--quick] [pairs] [kinds] [memory] [million] [handoff] [drain] [contention] [quorum] [several] [storm]"
         );
         return ExitCode::from(2);
     }

@@ -30,6 +30,8 @@ pub struct Size {
     pub quorum_pairs: usize,
     /// How long each way of locking is fought over.
     pub contention: Duration,
+    /// And over several nodes.
+    pub several: Duration,
 }
 
 impl Size {
@@ -47,6 +49,7 @@ impl Size {
         rest: Duration::from_secs(4),
         quorum_pairs: 5_000,
         contention: Duration::from_secs(3),
+        several: Duration::from_secs(3),
     };
 
     pub const QUICK: Size = Size {
@@ -63,5 +66,6 @@ impl Size {
         rest: Duration::from_millis(200),
         quorum_pairs: 200,
         contention: Duration::from_millis(300),
+        several: Duration::from_millis(400),
     };
 }

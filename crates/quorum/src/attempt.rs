@@ -79,7 +79,7 @@ impl<'w> Attempt<'w> {
         has_line: &mut Option<LineLock>,
     ) -> Result<Lock, Refused> {
         quorum.check_nodes()?;
-        let mut attempt = Attempt::start(quorum, wanted, patience, route)?;
+        let mut attempt = Attempt::start(quorum, wanted, patience, route, has_line.as_ref())?;
         let mut late = false;
         while attempt.is_open() && !late {
             match attempt.in_flight.next().await {
@@ -122,11 +122,12 @@ impl<'w> Attempt<'w> {
         wanted: &'w Wanted,
         patience: Duration,
         route: Route,
+        has_line: Option<&LineLock>,
     ) -> Result<Attempt<'w>, Error> {
         let owner = fresh_owner(&*quorum.environment).map_err(no_randomness)?;
         let Wanted { terms, ttl, line } = wanted;
         let started = quorum.now();
-        let proposal = quorum.proposal();
+        let proposal = quorum.proposal(has_line.map_or(0, |line| line.token));
         let nodes = quorum.nodes.len();
         let (agreement, mut messages) = Agreement::begin(nodes, terms.kind, proposal);
         let asked_before = |message: &Message| !route.is_decisive(message.node);

@@ -16,6 +16,9 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+/// By how much a server's counter leads its clock when it starts, in microseconds.
+const AHEAD_AT_START: u64 = 60_000_000;
+
 pub(crate) struct Inner {
     pub nodes: Vec<Arc<Node>>,
     pub options: Options,
@@ -63,11 +66,13 @@ impl Inner {
     }
 
     /// The token to propose: the wall clock, or what follows the highest token completed with. Grants that
-    /// were not taken don't count: a node that runs ahead would spoil every proposal.
-    pub fn proposal(&self) -> u64 {
+    /// were not taken don't count: a node that runs ahead would spoil every proposal. But `counter`, that of the line's
+    /// node, is known to be next; it leads the clock only for a minute after a start, unless that node runs ahead.
+    pub fn proposal(&self, counter: u64) -> u64 {
         let ahead = self.wall_ahead_ms.load(Ordering::Relaxed).saturating_mul(1_000);
         let clock = self.environment.wall_clock().saturating_add_signed(ahead);
-        clock.max(self.completed() + 1)
+        let next = if counter < clock.saturating_add(AHEAD_AT_START) { counter + 1 } else { 0 };
+        clock.max(self.completed() + 1).max(next)
     }
 
     /// The moment, on the clock that the validity is counted on.

@@ -13,18 +13,20 @@ pub(crate) struct LineLock {
     claim: Cleanup,
     /// When it was last asked for.
     asked: Moment,
+    /// Its token, if it was granted alone: the node's counter.
+    pub token: u64,
 }
 
 impl LineLock {
     /// One that this owner asks for on this node: what was sent is to be [noted](LineLock::note).
     pub fn new(quorum: &Arc<Inner>, terms: &Arc<Terms>, owner: &str, ttl: Duration, node: usize) -> LineLock {
-        LineLock::granted(Cleanup::new(quorum, terms, owner.into(), ttl), node)
+        LineLock::granted(Cleanup::new(quorum, terms, owner.into(), ttl), node, 0)
     }
 
-    /// One that was granted to this claim.
-    pub fn granted(claim: Cleanup, node: usize) -> LineLock {
+    /// One that was granted to this claim, under this token.
+    pub fn granted(claim: Cleanup, node: usize, token: u64) -> LineLock {
         let asked = claim.quorum.now();
-        LineLock { node, claim, asked }
+        LineLock { node, claim, asked, token }
     }
 
     /// Something was sent for it, if this is its node, over this connection.

@@ -174,9 +174,9 @@ impl Request {
                 Some(lock) => return Ok(Ok(lock)),
                 None => Waited::Lost,
             },
-            Ok(Some((waiting, _))) => {
+            Ok(Some((waiting, token))) => {
                 self.waited = self.quorum.now().since(begun);
-                self.line = waiting.into_claim().map(|claim| LineLock::granted(claim, node));
+                self.line = waiting.into_claim().map(|claim| LineLock::granted(claim, node, token));
                 Waited::Granted
             }
             Err(answer) => self.left_line(node, answer),
