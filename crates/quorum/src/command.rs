@@ -119,10 +119,10 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// As BLOCK has it: 0 is for ever, and so is what a server's clock has no room for.
+/// As BLOCK has it, no shorter: 0 is for ever, and so is what a server's clock has no room for.
 fn block_millis(time: Duration) -> u64 {
     const LONGEST: u64 = i64::MAX as u64 / 2;
-    match millis(time).max(1) {
+    match u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).max(1) {
         longer if longer > LONGEST => 0,
         fits => fits,
     }
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn the_time_in_line() {
-        for (time, block) in [(0, 1), (1_000, 1), (1_999_999, 1_999)] {
+        for (time, block) in [(0, 1), (1_000, 1), (1_999_001, 2_000)] {
             assert_eq!(block_millis(Duration::from_micros(time)), block, "{time}");
         }
         assert_eq!(block_millis(Duration::MAX), 0);

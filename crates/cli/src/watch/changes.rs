@@ -125,7 +125,10 @@ pub fn changes(
     for waiter in waiting.iter().filter(|waiter| !waits(&old, waiter)) {
         add(What::Waiting, None, Some(waiter));
     }
-    let granted = |waiter: &Waiter| new.iter().any(|holder| holder.owner == waiter.owner);
+    let turns = now.map_or(&[][..], |now| &now.turns);
+    let granted = |waiter: &Waiter| {
+        new.iter().any(|holder| holder.owner == waiter.owner) || turns.contains(&waiter.owner)
+    };
     for waiter in old.iter().filter(|waiter| !waits(&waiting, waiter) && !granted(waiter)) {
         add(What::Left, None, Some(waiter));
     }
@@ -164,6 +167,7 @@ mod tests {
             at,
             holders: holders.iter().map(holder).collect(),
             waiters: waiters.iter().map(waiter).collect(),
+            turns: Vec::new(),
         }
     }
 
@@ -212,5 +216,7 @@ mod tests {
             found(line(), Some(info(at, &[("b", 6, 3_000)], &[])), none),
             [What::Ended, What::Acquired]
         );
+        let turn = LockInfo { turns: vec!["b".into()], ..info(at, &[("c", 6, 3_000)], &[]) };
+        assert_eq!(found(line(), Some(turn), none), [What::Ended, What::Acquired], "over several nodes");
     }
 }

@@ -33,19 +33,20 @@ pub struct LockInfo {
     pub at: Instant,
     pub holders: Vec<Holder>,
     pub waiters: Vec<Waiter>,
+    /// Owners of requests over several nodes whose turn it is: they have the lock of the line.
+    pub turns: Vec<String>,
 }
 
 impl LockInfo {
-    /// What a reply of LOCK.INFO says; `None` where there is neither holder nor waiter.
-    pub fn read(reply: &Value) -> Option<LockInfo> {
-        let list = |name| match field(reply, name) {
-            Some(Value::Array(items)) => items.as_slice(),
-            _ => &[],
-        };
+    /// What replies of LOCK.INFO say, about the lock and about that of its line; `None` where there is neither holder nor
+    /// waiter.
+    pub fn read(reply: &Value, line: &Value) -> Option<LockInfo> {
+        let waiters = [reply, line].into_iter().flat_map(|reply| list(reply, "waiters"));
         let info = LockInfo {
             at: Instant::now(),
-            holders: list("holders").iter().map(Holder::read).collect(),
-            waiters: list("waiters").iter().map(Waiter::read).collect(),
+            holders: list(reply, "holders").iter().map(Holder::read).collect(),
+            waiters: waiters.map(Waiter::read).collect(),
+            turns: list(line, "holders").iter().map(|holder| text_field(holder, "owner")).collect(),
         };
         (!info.holders.is_empty() || !info.waiters.is_empty()).then_some(info)
     }
@@ -152,6 +153,13 @@ fn escape(bytes: &[u8], shown: &mut String) {
 fn field<'a>(map: &'a Value, name: &str) -> Option<&'a Value> {
     let Value::Map(pairs) = map else { return None };
     pairs.iter().find(|(key, _)| bytes(key) == name.as_bytes()).map(|(_, value)| value)
+}
+
+fn list<'a>(map: &'a Value, name: &str) -> &'a [Value] {
+    match field(map, name) {
+        Some(Value::Array(items)) => items,
+        _ => &[],
+    }
 }
 
 fn bytes(value: &Value) -> &[u8] {

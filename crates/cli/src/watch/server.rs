@@ -7,7 +7,7 @@ use redis::{
     AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
     RedisError, Value,
 };
-use redis_lock_quorum::{Meaning, ServerError};
+use redis_lock_quorum::{Meaning, ServerError, order};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -215,6 +215,11 @@ impl Server {
             Events::Keyspace => (channel[colon + 1..].to_vec(), message.as_slice()),
             Events::Keyevent => (message.clone(), &channel[colon + 1..]),
         };
+        // The lock of a line: who waits for the resource may have changed, who holds it has not.
+        let (key, is_line) = match key.strip_suffix(order::SUFFIX.as_bytes()) {
+            Some(resource) => (resource.to_vec(), true),
+            None => (key, false),
+        };
         if events == Events::Keyevent && !self.known.locks.contains_key(&key) {
             // Whether its name matches, the next search tells.
             self.cursor = 0;
@@ -228,6 +233,7 @@ impl Server {
         }
         let told = self.told.entry(key).or_default();
         match event {
+            _ if is_line => {}
             b"lock.acquire" => told.acquired += 1,
             b"lock.release" => told.released += 1,
             b"lock.expired" => told.expired += 1,
@@ -244,7 +250,9 @@ impl Server {
             scan.arg("COUNT").arg(KEYS_PER_SCAN).arg("TYPE").arg("redislock");
             let found: Result<(u64, Vec<Vec<u8>>), _> = scan.query_async(&mut self.connection).await;
             let (cursor, keys) = found.map_err(|error| self.failed(&error))?;
-            for key in keys {
+            for mut key in keys {
+                let resource = key.strip_suffix(order::SUFFIX.as_bytes()).map_or(key.len(), <[u8]>::len);
+                key.truncate(resource);
                 self.known.locks.entry(key).or_default();
             }
             self.cursor = cursor;
@@ -277,6 +285,7 @@ impl Server {
         pipeline.ignore_errors();
         for key in &keys {
             pipeline.cmd("LOCK.INFO").arg(key);
+            pipeline.cmd("LOCK.INFO").arg([key, order::SUFFIX.as_bytes()].concat());
         }
         let replies: Result<Vec<Value>, _> = pipeline.query_async(&mut self.connection).await;
         let replies = replies.map_err(|error| self.failed(&error))?;
@@ -285,9 +294,10 @@ impl Server {
             self.note(push)?;
         }
         let mut found = Vec::new();
-        for ((key, told), reply) in keys.into_iter().zip(told).zip(replies) {
+        for ((key, told), replies) in keys.into_iter().zip(told).zip(replies.chunks(2)) {
+            let [reply, line] = replies else { continue };
             // It says nothing of the lock: that must not be taken for one that has ended.
-            if let Value::ServerError(error) = &reply
+            if let Value::ServerError(error) = reply
                 && let error = RedisError::from(error.clone())
                 && matches!(meaning(&error), Some(Meaning::NotAllowed | Meaning::NotReady))
             {
@@ -297,7 +307,7 @@ impl Server {
                     return Err(self.failed(&error));
                 }
             }
-            let now = LockInfo::read(&reply);
+            let now = LockInfo::read(reply, line);
             let mut late = self.told.remove(&key).unwrap_or_default();
             let before = self.known.locks.get(&key).and_then(Option::as_ref);
             found.extend(changes(&text(&key), before, now.as_ref(), (told, &mut late), !self.known.begun));

@@ -8,6 +8,7 @@ mod extend;
 mod failover;
 mod frozen;
 mod late;
+mod line;
 mod outcomes;
 mod semaphore;
 mod support;

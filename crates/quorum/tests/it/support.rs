@@ -48,7 +48,7 @@ pub fn eventually(mut probe: impl FnMut() -> bool) -> impl Future<Output = ()> {
 /// The owners that hold a key on a node, past its proxy.
 pub fn owners(node: &Node, key: &str) -> Vec<String> {
     let info = node.server().connect().run(["LOCK.INFO", key]);
-    if info.is_nil() {
+    if info.is_nil() || info.is_error() {
         return Vec::new();
     }
     info.get("holders").array().iter().map(|holder| holder.get("owner").text().to_owned()).collect()
