@@ -72,7 +72,8 @@ impl Waiting {
         let (Some(claim), Some(link)) = (&self.claim, &self.link) else {
             return Ok(None);
         };
-        let fence = Some(claim.quorum.proposal(0));
+        // The token of a line's lock is of no use.
+        let fence = (claim.quorum.nodes.len() == 1).then(|| claim.quorum.proposal(0));
         let at_most = time.saturating_add(claim.limit.max(EARLY));
         let acquire = |fence| claim.terms.acquire(&claim.owner, self.ttl, fence, Some(time));
         let mut reply = ask(link, &acquire(fence), at_most).await?;

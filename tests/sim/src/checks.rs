@@ -160,6 +160,7 @@ mod tests {
     /// Asked, granted, until, token.
     fn operation(kind: Kind, asked: i64, granted: i64, until: i64, token: u64) -> Operation {
         Operation {
+            client: 0,
             resources: vec!["a".into()],
             kind,
             invoked: 2 * asked.unsigned_abs(),

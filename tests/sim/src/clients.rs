@@ -30,9 +30,11 @@ pub struct Process {
 /// One of its tasks.
 pub struct Worker {
     pub task: JoinHandle<()>,
-    /// What it is at.
-    current: Rc<Cell<Option<usize>>>,
+    current: Current,
 }
+
+/// The request that a task is at.
+pub type Current = Rc<Cell<Option<usize>>>;
 
 impl Process {
     /// Starts a process, and its tasks.
@@ -60,16 +62,18 @@ impl Process {
         // None for a process that is started when all is over.
         let workers = if world.stopped.get() { 0 } else { scenario.workers };
         for _ in 0..workers {
-            let current = Rc::new(Cell::new(None));
-            let work = Work {
-                world: Rc::clone(world),
-                process: Rc::clone(&process),
-                random: SmallRng::seed_from_u64(random.random()),
-                current: Rc::clone(&current),
-            };
-            process.workers.borrow_mut().push(Worker { task: spawn_local(work.run()), current });
+            let (world, of) = (Rc::clone(world), Rc::clone(&process));
+            let random = SmallRng::seed_from_u64(random.random());
+            process.spawn(|current| Work { world, process: of, random, current }.run());
         }
         Ok(process)
+    }
+
+    /// Starts a task, which notes what it is at.
+    pub fn spawn<F: Future<Output = ()> + 'static>(&self, work: impl FnOnce(Current) -> F) {
+        let current = Current::default();
+        let task = spawn_local(work(Rc::clone(&current)));
+        self.workers.borrow_mut().push(Worker { task, current });
     }
 
     pub fn pause(&self, now: i64) {
@@ -104,7 +108,7 @@ struct Work {
     world: Rc<World>,
     process: Rc<Process>,
     random: SmallRng,
-    current: Rc<Cell<Option<usize>>>,
+    current: Current,
 }
 
 impl Work {
@@ -134,7 +138,7 @@ impl Work {
         let kind = first.class.draw_kind(&mut self.random);
         let exclusive = |resource: &&Resource| matches!(resource.class, Class::Exclusive);
         let names = match first.class {
-            Class::Exclusive if self.random.random_bool(0.1) => {
+            Class::Exclusive if self.random.random_bool(self.world.scenario.several) => {
                 resources.iter().filter(exclusive).map(|resource| resource.name.clone()).collect()
             }
             _ => vec![first.name.clone()],

@@ -3,6 +3,7 @@
 use crate::mutants::Mutant;
 use crate::resp;
 use crate::time::Clock;
+use redis_lock_quorum::order;
 
 /// Runs a command on the node, and returns the reply.
 type Run<'a> = &'a mut dyn FnMut(&[Vec<u8>]) -> Vec<u8>;
@@ -78,6 +79,12 @@ fn twisted(mutant: Mutant, command: &[Vec<u8>], run: Run) -> Vec<u8> {
                 Some(owner) => run(&[release.clone(), key.clone(), owner.to_vec()]),
                 None => run(command),
             }
+        }
+        (Mutant::LineNotKept, b"LOCK.MACQUIRE", [_, two, resource, line, terms @ ..])
+            if two == b"2" && line.ends_with(order::SUFFIX.as_bytes()) =>
+        {
+            let alone = [b"LOCK.ACQUIRE".to_vec(), resource.clone()];
+            run(&[&alone, terms].concat())
         }
         (Mutant::ExtendRevives, b"LOCK.EXTEND", [_, key, owner, ttl, ..]) => match run(command) {
             gone if gone == resp::integer(0) => {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 /// One request for a lock.
 #[derive(Clone, Debug)]
 pub struct Operation {
+    pub client: usize,
     pub resources: Vec<String>,
     pub kind: Kind,
     /// Its place among all events of the history.
@@ -50,6 +51,8 @@ pub struct History {
     violations: RefCell<Vec<Violation>>,
     fingerprint: RefCell<Fingerprint>,
     events: Cell<u64>,
+    /// Which client's request to wait in a line has arrived at a server, and its place among all events.
+    lined_up: RefCell<Vec<(usize, u64)>>,
     /// Kept only if somebody wants to read it.
     lines: Option<RefCell<Vec<Line>>>,
 }
@@ -64,6 +67,7 @@ impl History {
             violations: RefCell::default(),
             fingerprint: RefCell::default(),
             events: Cell::new(0),
+            lined_up: RefCell::default(),
             lines: readable.then(RefCell::default),
         }
     }
@@ -93,6 +97,7 @@ impl History {
         let invoked = self.event(1, client as u64);
         let mut operations = self.operations.borrow_mut();
         operations.push(Operation {
+            client,
             resources: resources.to_vec(),
             kind,
             invoked,
@@ -113,6 +118,16 @@ impl History {
         let operation = &mut self.operations.borrow_mut()[number];
         operation.completed = Some(completed);
         operation.completed_at = self.time.now();
+    }
+
+    /// A client's request to wait in a line has arrived.
+    pub fn lines_up(&self, client: usize) {
+        let at = self.event(11, client as u64);
+        self.lined_up.borrow_mut().push((client, at));
+    }
+
+    pub fn lined_up(&self) -> Vec<(usize, u64)> {
+        self.lined_up.borrow().clone()
     }
 
     /// It has the lock, and is certain of that for so long, in microseconds of true time.

@@ -8,6 +8,7 @@ use crate::resp;
 use crate::time::{Clock, Time};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use redis_lock_quorum::order;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -239,6 +240,9 @@ impl Process {
                 }
             };
             host.history.note(|| format!("node {} < {connection}: {}", host.number, text(&command)));
+            if command.iter().any(|word| word == b"BLOCK") && command[1].ends_with(order::SUFFIX.as_bytes()) {
+                host.history.lines_up(host.network.client_of(connection));
+            }
             let Process { node, front, connections, .. } = self;
             let mut others = Vec::new();
             let mut run = |command: &[Vec<u8>]| {

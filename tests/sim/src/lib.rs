@@ -15,6 +15,7 @@ mod fingerprint;
 mod front;
 mod history;
 mod host;
+mod line;
 pub mod memory;
 pub mod mutants;
 mod network;

@@ -21,6 +21,8 @@ pub enum Mutant {
     ClockStopsWhilePaused,
     /// Two attempts have one owner.
     OwnersRepeat,
+    /// Who does not wait is not asked to respect the line.
+    LineNotKept,
     /// What is granted to a client is not revoked if that is unblocked before its reply.
     UnblockIsNoNews,
     /// A client that was unblocked gets its reply, too.
@@ -38,7 +40,7 @@ pub enum Mutant {
 }
 
 impl Mutant {
-    pub const ALL: [Mutant; 16] = [
+    pub const ALL: [Mutant; 17] = [
         Mutant::ConfirmsUnconditionally,
         Mutant::PlainMaximum,
         Mutant::ReleaseFreesAnyone,
@@ -48,6 +50,7 @@ impl Mutant {
         Mutant::NoDriftAllowance,
         Mutant::ClockStopsWhilePaused,
         Mutant::OwnersRepeat,
+        Mutant::LineNotKept,
         Mutant::UnblockIsNoNews,
         Mutant::RepliesTwice,
         Mutant::GrantsToTheDead,

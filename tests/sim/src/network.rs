@@ -109,6 +109,11 @@ impl Network {
         self.send(connection, Direction::ToClient, What::Bytes(bytes));
     }
 
+    /// Whose connection this is.
+    pub fn client_of(&self, connection: usize) -> usize {
+        self.wires().connections[connection].client
+    }
+
     /// A server closes a connection.
     pub fn close(&self, connection: usize) {
         self.send(connection, Direction::ToClient, What::Close);

@@ -7,6 +7,7 @@ use crate::fingerprint::Fingerprint;
 use crate::front::Front;
 use crate::history::{History, Line, Violation};
 use crate::host::Host;
+use crate::line;
 use crate::mutants::Mutant;
 use crate::network::Network;
 use crate::node::MakeNode;
@@ -17,6 +18,7 @@ use crate::time::{Clock, Time};
 use crate::world::World;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use redis_lock_quorum::order;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -76,19 +78,24 @@ fn run_inside(seed: u64, setup: Setup) -> Report {
 
 async fn history(seed: u64, setup: Setup) -> Report {
     let random = &mut SmallRng::seed_from_u64(seed);
-    let world = begin(random, setup);
-    for _ in 0..world.scenario.clients {
-        start(&world, random.random()).await;
+    let has_line = line::is_drawn(seed, setup.mutant);
+    let scenario = if has_line { Scenario::draw_line(random) } else { Scenario::draw(random, setup.mutant) };
+    let world = begin(random, setup, scenario);
+    if has_line {
+        line::run(&world, random).await;
+    } else {
+        for _ in 0..world.scenario.clients {
+            start(&world, random.random()).await;
+        }
+        faults::run(Rc::clone(&world), random.random()).await;
+        tokio::time::sleep(QUIET).await;
     }
-    faults::run(Rc::clone(&world), random.random()).await;
-    tokio::time::sleep(QUIET).await;
     end(&world, random).await;
     report(&world)
 }
 
 /// Servers and the network between, and nobody who uses them so far.
-fn begin(random: &mut SmallRng, setup: Setup) -> Rc<World> {
-    let mut scenario = Scenario::draw(random, setup.mutant);
+fn begin(random: &mut SmallRng, setup: Setup, mut scenario: Scenario) -> Rc<World> {
     if setup.mutant == Some(Mutant::NoCooldown) {
         scenario.cooldown_ms = 0;
     }
@@ -162,12 +169,13 @@ async fn end(world: &Rc<World>, random: &mut SmallRng) {
 
 /// Nobody holds anything, or waits for it.
 fn nothing_is_left(world: &World) {
-    for resource in &world.scenario.resources {
+    let names = world.scenario.resources.iter().map(|resource| &resource.name);
+    for name in names.flat_map(|name| [name.clone(), order::line_of(name)]) {
         for (number, host) in world.hosts.iter().enumerate() {
-            let reply = host.operate(&["LOCK.INFO", &resource.name]);
+            let reply = host.operate(&["LOCK.INFO", &name]);
             if reply != resp::nil() {
                 let reply = String::from_utf8_lossy(&reply).replace("\r\n", " ");
-                world.history.violation(&resource.name, format!("node {number} still has it: {reply}"));
+                world.history.violation(&name, format!("node {number} still has it: {reply}"));
             }
         }
     }

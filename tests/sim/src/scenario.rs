@@ -52,6 +52,8 @@ pub struct Scenario {
     /// Whether wall clocks are set by an hour at a time: tokens then keep nodes from agreeing.
     pub wild: bool,
     pub options: Options,
+    /// How often several resources are asked for at once.
+    pub several: f64,
     /// Longest pause of a worker between two requests, in milliseconds.
     pub idle_ms: u64,
     pub cooldown_ms: u64,
@@ -83,8 +85,27 @@ impl Scenario {
             lossy,
             wild: !lossy && random.random_bool(0.2),
             options: options(random),
+            several: if mutant == Some(Mutant::ConfirmsUnconditionally) { 0.9 } else { 0.1 },
             idle_ms: [3, 30, 200][random.random_range(0..3)],
             cooldown_ms: if lossy && timed { MAX_TTL_MS } else { 0 },
+        }
+    }
+
+    /// One lock that many wait for, over several nodes; the clients that take part are started by whoever runs it.
+    pub fn draw_line(random: &mut SmallRng) -> Scenario {
+        let lossy = random.random_bool(0.5);
+        Scenario {
+            servers: [3, 3, 5][random.random_range(0..3)],
+            clients: random.random_range(2..=12),
+            workers: 0,
+            resources: vec![Resource { name: "r0".into(), class: Class::Exclusive }],
+            faults: 0,
+            timed: true,
+            lossy,
+            wild: false,
+            max_ppm: [0, 100, 4_900][random.random_range(0..3)],
+            cooldown_ms: if lossy && random.random_bool(0.5) { MAX_TTL_MS } else { 0 },
+            ..Scenario::draw(random, None)
         }
     }
 
