@@ -3,8 +3,8 @@
 use crate::contest::percentile;
 use crate::size::Size;
 use crate::table::{Row, Table};
-use redis_lock_harness::Cluster;
-use redis_lock_quorum::{Options, Quorum};
+use redis_lock_harness::{Cluster, Node};
+use redis_lock_quorum::{order, Options, Quorum};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
@@ -32,7 +32,7 @@ pub fn measure(size: &Size) -> Vec<Table> {
             let mut alone = None;
             for nodes in NODES {
                 let cluster = Cluster::start(nodes);
-                let contest = Contest { clients, hold, time: size.several, stormers: 0 };
+                let contest = Contest { clients, hold, time: size.several, stormers: 0, end: None };
                 let ours = contest.run(&cluster, take_by_quorum);
                 let one = *alone.get_or_insert(ours.rate());
                 let share = format!("{:.2} of one node's rate", ours.rate() / one);
@@ -60,7 +60,7 @@ pub fn measure_storm(size: &Size) -> Vec<Table> {
             // Of its own: what was held when the last one ended is held still.
             let cluster = Cluster::start(nodes);
             let hold = Duration::from_millis(1);
-            let contest = Contest { clients: 16, hold, time: size.several, stormers };
+            let contest = Contest { clients: 16, hold, time: size.several, stormers, end: None };
             contest.run(&cluster, take_by_quorum)
         };
         let (alone, beside) = (run(0), run(16));
@@ -71,6 +71,36 @@ pub fn measure_storm(size: &Size) -> Vec<Table> {
     vec![Table { title, unit: "acquires / s", rows }]
 }
 
+/// A node is killed, or stands still, while many wait: how long the longest wait was, and without.
+pub fn measure_faults(size: &Size) -> Vec<Table> {
+    // The client's own limit is two seconds and a half.
+    const LONGER_MS: f64 = 3_000.0;
+    let ends: [(&str, fn(&Node)); 2] = [("killed", Node::kill), ("stopped", Node::freeze)];
+    let mut rows = Vec::new();
+    for nodes in [3, 5] {
+        let run = |which: Option<(usize, fn(&Node))>| {
+            let cluster = Cluster::start(nodes);
+            let urls: Vec<String> = cluster.nodes().iter().map(|node| node.direct_url()).collect();
+            let ranked = order::rank("lock", urls.iter().map(|url| url.trim_start_matches("redis://")));
+            let end = which.map(|(which, end)| (ranked[which], end));
+            let hold = Duration::from_millis(1);
+            let contest = Contest { clients: 32, hold, time: size.several_faults, stormers: 0, end };
+            contest.run(&cluster, take_by_quorum)
+        };
+        let without = run(None).worst();
+        rows.push(Row::new(format!("{nodes} nodes, nothing happens: longest wait"), without));
+        for (which, name) in ["the line's node", "another node"].into_iter().enumerate() {
+            for (how, end) in ends {
+                let worst = run(Some((which, end))).worst();
+                let row = Row::new(format!("{nodes} nodes, {name} is {how}: longer by"), worst - without);
+                rows.push(row.at_most(LONGER_MS));
+            }
+        }
+    }
+    let title = "One node of several is lost while 32 wait, hold 1 ms".into();
+    vec![Table { title, unit: "ms", rows }]
+}
+
 /// Who wants the lock, and for how long.
 #[derive(Clone, Copy)]
 struct Contest {
@@ -78,6 +108,8 @@ struct Contest {
     hold: Duration,
     time: Duration,
     stormers: usize,
+    /// What becomes of a node in the middle.
+    end: Option<(usize, fn(&Node))>,
 }
 
 /// What came of it.
@@ -111,8 +143,14 @@ impl Contest {
             tokio::time::sleep(self.time / WARM_UP).await;
             turns.iter().for_each(|turns| turns.begin());
             let (began, before) = (Instant::now(), requests(cluster));
-            tokio::time::sleep(self.time - self.time / WARM_UP).await;
-            let (time, requests) = (began.elapsed(), requests(cluster) - before);
+            let half = (self.time - self.time / WARM_UP) / 2;
+            tokio::time::sleep(half).await;
+            if let Some((node, end)) = self.end {
+                end(cluster.node(node));
+            }
+            tokio::time::sleep(half).await;
+            let time = began.elapsed();
+            let requests = if self.end.is_none() { requests(cluster) - before } else { 0 };
             clients.iter().for_each(tokio::task::JoinHandle::abort);
             let waits = turns.iter().map(|turns| turns.waits_ms.take()).collect::<Vec<_>>();
             Outcome { turns: waits.iter().map(Vec::len).collect(), waits_ms: waits.concat(), requests, time }
@@ -192,7 +230,8 @@ async fn take_by_quorum(urls: Vec<String>, turns: Rc<Turns>) {
         let asked = Instant::now();
         let lock = quorum.acquire("lock", TTL).wait(WAIT).await.expect("it is waited for");
         turns.hold(asked).await;
-        lock.release().await.expect("the nodes are there");
+        // Of those that are there.
+        let _ = lock.release().await;
     }
 }
 
@@ -228,7 +267,7 @@ fn requests(cluster: &Cluster) -> u64 {
         let counts = name.starts_with("lock.") || ["set", "eval", "evalsha"].contains(&name);
         counts.then(|| rest.split(',').next()?.parse::<u64>().ok())?
     };
-    let of_node = |node: &redis_lock_harness::Node| {
+    let of_node = |node: &Node| {
         let info = node.server().connect().run(["INFO", "commandstats"]);
         info.text().lines().filter_map(asked).sum::<u64>()
     };

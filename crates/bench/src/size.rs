@@ -32,6 +32,8 @@ pub struct Size {
     pub contention: Duration,
     /// And over several nodes.
     pub several: Duration,
+    /// And while a node is lost.
+    pub several_faults: Duration,
 }
 
 impl Size {
@@ -50,6 +52,7 @@ impl Size {
         quorum_pairs: 5_000,
         contention: Duration::from_secs(3),
         several: Duration::from_secs(3),
+        several_faults: Duration::from_secs(10),
     };
 
     pub const QUICK: Size = Size {
@@ -67,5 +70,6 @@ impl Size {
         quorum_pairs: 200,
         contention: Duration::from_millis(300),
         several: Duration::from_millis(400),
+        several_faults: Duration::from_millis(800),
     };
 }

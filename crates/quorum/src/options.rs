@@ -28,8 +28,9 @@ pub struct Options {
     /// By how much the *rates* of two clocks may differ, as a part of the ttl: 0.01. Each clock may be wrong by
     /// half of it. Taken off the validity, with 2 ms for the timers.
     pub drift: f64,
-    /// How often an attempt that did not succeed is repeated: 3 (so there are up to four). A time given with
-    /// [`Acquire::wait`](crate::Acquire::wait) replaces it.
+    /// How often an attempt that did not succeed is repeated: 3 (so there are up to four). While others hold a single
+    /// resource, the time that this would take is spent in line. A time given with [`Acquire::wait`](crate::Acquire::wait)
+    /// replaces it.
     pub retry_count: u32,
     /// Time between two attempts: 200 ms.
     pub retry_delay: Duration,

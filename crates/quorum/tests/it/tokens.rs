@@ -15,6 +15,8 @@ fn acquisitions() -> usize {
     }
 }
 
+/// How many want the lock.
+const CLIENTS: usize = 4;
 /// They go on until there were so many.
 const MIN_FAULTS: usize = 25;
 
@@ -43,7 +45,8 @@ fn havoc(nodes: &[Node], faults: &AtomicUsize, over: &AtomicBool, seed: u64) {
     }
 }
 
-/// Two clients take turns on one lock; every token is above all that were complete before its request began.
+/// Some clients take turns on one lock, in line; every token is above all that were complete before its request began, and
+/// no two hold it at once.
 async fn take_turns(urls: &[String], count: usize, faults: &AtomicUsize) -> (u64, u64) {
     let options = Options {
         retry_count: 100,
@@ -52,13 +55,12 @@ async fn take_turns(urls: &[String], count: usize, faults: &AtomicUsize) -> (u64
         node_timeout: Some(Duration::from_millis(50)),
         ..Options::default()
     };
-    let clients = [connect(urls, options.clone()).await, connect(urls, options).await];
-    let highest = AtomicU64::new(0);
+    let (highest, held) = (AtomicU64::new(0), AtomicBool::new(false));
     let worker = |quorum: Quorum| {
-        let highest = &highest;
+        let (highest, held) = (&highest, &held);
         async move {
             let mut done = 0;
-            while done < count / 2 || faults.load(Ordering::Relaxed) < MIN_FAULTS {
+            while done < count / CLIENTS || faults.load(Ordering::Relaxed) < MIN_FAULTS {
                 let before = highest.load(Ordering::SeqCst);
                 let Ok(lock) = quorum.acquire("key", Duration::from_millis(500)).await else {
                     continue;
@@ -66,15 +68,20 @@ async fn take_turns(urls: &[String], count: usize, faults: &AtomicUsize) -> (u64
                 let token = lock.fencing_token();
                 assert!(token > before, "{token} after {before}");
                 highest.fetch_max(token, Ordering::SeqCst);
+                assert!(!held.swap(true, Ordering::SeqCst), "{token}: another one holds it too");
                 done += 1;
+                tokio::task::yield_now().await;
+                held.store(false, Ordering::SeqCst);
                 drop(lock);
             }
             quorum.round_trips()
         }
     };
-    let [one, two] = clients;
-    let (one, two) = tokio::join!(worker(one), worker(two));
-    (one.0 + two.0, one.1 + two.1)
+    let quorum = || connect(urls, options.clone());
+    let [one, two, three, four] = [quorum().await, quorum().await, quorum().await, quorum().await];
+    let done = tokio::join!(worker(one), worker(two), worker(three), worker(four));
+    let done: [(u64, u64); CLIENTS] = [done.0, done.1, done.2, done.3];
+    done.into_iter().fold((0, 0), |sum, (all, one_round)| (sum.0 + all, sum.1 + one_round))
 }
 
 fn rise(cluster: &Cluster, what: &str) {
