@@ -38,8 +38,7 @@ pub struct LockInfo {
 }
 
 impl LockInfo {
-    /// What replies of LOCK.INFO say, about the lock and about that of its line; `None` where there is neither holder nor
-    /// waiter.
+    /// What replies of LOCK.INFO say, about the lock and about that of its line; `None` where there is nobody.
     pub fn read(reply: &Value, line: &Value) -> Option<LockInfo> {
         let waiters = [reply, line].into_iter().flat_map(|reply| list(reply, "waiters"));
         let info = LockInfo {
@@ -48,7 +47,8 @@ impl LockInfo {
             waiters: waiters.map(Waiter::read).collect(),
             turns: list(line, "holders").iter().map(|holder| text_field(holder, "owner")).collect(),
         };
-        (!info.holders.is_empty() || !info.waiters.is_empty()).then_some(info)
+        let is_there = !info.holders.is_empty() || !info.waiters.is_empty() || !info.turns.is_empty();
+        is_there.then_some(info)
     }
 
     /// How long ago it was so.

@@ -142,7 +142,7 @@ fn who_waits_in_the_line_of_a_lock_is_shown_with_it() {
     acquire(&mut client, "key", "bob again", "60000");
     program.says("key acquired by nightly");
     let shown = program.out();
-    assert!(!shown.contains("left") && !shown.contains("#line"), "{shown}");
+    assert!(!shown.contains("key left") && !shown.contains("#line"), "{shown}");
 }
 
 #[test]
