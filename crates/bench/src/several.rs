@@ -75,10 +75,10 @@ pub fn measure_storm(size: &Size) -> Vec<Table> {
 pub fn measure_faults(size: &Size) -> Vec<Table> {
     // The client's own limit is two seconds and a half.
     const LONGER_MS: f64 = 3_000.0;
-    let ends: [(&str, fn(&Node)); 2] = [("killed", Node::kill), ("stopped", Node::freeze)];
+    let ends: [(&str, End); 2] = [("killed", Node::kill), ("stopped", Node::freeze)];
     let mut rows = Vec::new();
     for nodes in [3, 5] {
-        let run = |which: Option<(usize, fn(&Node))>| {
+        let run = |which: Option<(usize, End)>| {
             let cluster = Cluster::start(nodes);
             let urls: Vec<String> = cluster.nodes().iter().map(|node| node.direct_url()).collect();
             let ranked = order::rank("lock", urls.iter().map(|url| url.trim_start_matches("redis://")));
@@ -101,6 +101,9 @@ pub fn measure_faults(size: &Size) -> Vec<Table> {
     vec![Table { title, unit: "ms", rows }]
 }
 
+/// What becomes of a node.
+type End = fn(&Node);
+
 /// Who wants the lock, and for how long.
 #[derive(Clone, Copy)]
 struct Contest {
@@ -109,7 +112,7 @@ struct Contest {
     time: Duration,
     stormers: usize,
     /// What becomes of a node in the middle.
-    end: Option<(usize, fn(&Node))>,
+    end: Option<(usize, End)>,
 }
 
 /// What came of it.

@@ -46,6 +46,8 @@ pub(crate) struct Attempt<'w> {
     /// The line's lock, if it is asked for with the resource.
     line: Option<LineLock>,
     agreement: Agreement,
+    /// The ACQUIRE with the proposal, packed once for all.
+    proposal: Packed,
     /// What is sent once the first node has answered.
     put_off: Vec<Message>,
     in_flight: InFlight<Purpose>,
@@ -133,6 +135,7 @@ impl<'w> Attempt<'w> {
         let asked_before = |message: &Message| !route.is_decisive(message.node);
         messages.sort_by_key(asked_before);
         let put_off = if route.first.is_some() { messages.split_off(1) } else { Vec::new() };
+        let command = terms.acquire(&owner, *ttl, Some(proposal), None);
         let line = route.line.zip(line.as_ref());
         let line = line.map(|(node, terms)| LineLock::new(quorum, &terms.line, &owner, *ttl, node));
         let mut claim = Cleanup::new(quorum, terms, owner, *ttl);
@@ -143,6 +146,7 @@ impl<'w> Attempt<'w> {
             claim: Some(claim),
             line,
             agreement,
+            proposal: command,
             put_off,
             in_flight: InFlight::default(),
             answers: vec![NodeAnswer::Open; nodes],
@@ -171,7 +175,9 @@ impl<'w> Attempt<'w> {
 
     /// Whether a node has said no whose no is enough.
     fn is_refused(&self) -> bool {
-        self.held_at().into_iter().any(|node| self.route.is_decisive(node))
+        let nodes = self.agreement.nodes();
+        let says_no = |node: usize| nodes[node] == KeyStatus::Held && self.route.is_decisive(node);
+        (0..nodes.len()).any(says_no)
     }
 
     fn held_at(&self) -> Vec<usize> {
@@ -203,6 +209,7 @@ impl<'w> Attempt<'w> {
         }
         // It would come behind the release, and stay.
         if !self.released {
+            self.one_round &= messages.is_empty();
             self.send(messages);
         }
     }
@@ -222,24 +229,14 @@ impl<'w> Attempt<'w> {
     fn send(&mut self, messages: Vec<Message>) {
         let Some(claim) = &mut self.claim else { return };
         let Wanted { terms, ttl, line } = self.wanted;
-        let mut packed: Option<(Option<u64>, Packed)> = None;
         for Message { node, request } in messages {
-            let command = match request {
-                Request::Extend { fence } => terms.extend(&claim.owner, *ttl, Some(fence)),
-                Request::Acquire { fence } => match line {
-                    Some(line) if self.route.line == Some(node) => {
-                        line.both.acquire(&claim.owner, *ttl, fence, None)
-                    }
-                    // Most are the same: packed once.
-                    _ => match &packed {
-                        Some((of, command)) if *of == fence => Arc::clone(command),
-                        _ => {
-                            let command = terms.acquire(&claim.owner, *ttl, fence, None);
-                            packed = Some((fence, Arc::clone(&command)));
-                            command
-                        }
-                    },
-                },
+            let command = match (request, line) {
+                (Request::Extend { fence }, _) => terms.extend(&claim.owner, *ttl, Some(fence)),
+                (Request::Acquire { fence }, Some(line)) if self.route.line == Some(node) => {
+                    line.both.acquire(&claim.owner, *ttl, fence, None)
+                }
+                (Request::Acquire { fence: Some(_) }, _) => Arc::clone(&self.proposal),
+                (Request::Acquire { fence: None }, _) => terms.acquire(&claim.owner, *ttl, None, None),
             };
             let pending = claim.ask(node, &command);
             self.line.iter_mut().for_each(|line| line.note(node, pending.generation()));

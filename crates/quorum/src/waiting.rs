@@ -42,7 +42,7 @@ impl Waiting {
         let no_owner = |error| NodeError::Unreachable(no_randomness(error).to_string());
         let owner = fresh_owner(&*quorum.environment).map_err(no_owner)?;
         let link = tokio::time::timeout(time, quorum.nodes[node].link_to_wait_on()).await;
-        let link = link.map_err(|_| NodeError::NoAnswer(time)).flatten()?;
+        let link = link.map_err(|_| NodeError::NoAnswer(time)).and_then(|link| link)?;
         let time = time.saturating_sub(quorum.now().since(begun));
         let claim = Some(Cleanup::new(quorum, terms, owner, ttl));
         let mut waiting = Waiting { claim, link: Some(link), node, ttl, highest: quorum.completed() };
