@@ -202,8 +202,12 @@ impl Outcome {
     }
 
     fn row(&self, name: &str) -> Row {
+        let name = format!("{name}: p99 / p50");
+        if self.waits_ms.is_empty() {
+            return Row::new(name, f64::INFINITY);
+        }
         let [p50, p99] = [50, 99].map(|percent| percentile(&self.waits_ms, percent));
-        Row::new(format!("{name}: p99 / p50"), p99 / p50)
+        Row::new(name, p99 / p50)
     }
 
     pub fn text(&self) -> String {
