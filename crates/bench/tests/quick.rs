@@ -32,7 +32,6 @@ fn every_measurement_prints_its_figures() {
         "rslock, 3 nodes: release, p99  ",
         "3 nodes, 32 clients, hold 1ms, redis-lock: p99 / p50  ",
         "5 nodes, 8 clients, hold 0ns, rslock: p99 / p50  ",
-        "beside / alone  ",
         "3 nodes, nothing happens: longest wait  ",
     ] {
         let line =
