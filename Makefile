@@ -15,20 +15,23 @@ export REDIS_LOCK_MODULE ?= $(abspath $(or $(CARGO_TARGET_DIR),target))/release/
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build tool run demo port test matrix sim bench fmt lint clean
+.PHONY: help setup ready build tool run demo port test matrix sim bench fmt lint clean
 # Prerequisites stand in the order in which they have to happen; cargo uses all cores by itself.
 .NOTPARALLEL:
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
-setup: ## Install what is missing to build and test (Debian packages; says so where it cannot)
+setup: ready ## Install what is missing to build and test (Debian packages; says so where it cannot)
+	@scripts/packages.sh --setup
+
+ready:
 	@scripts/setup.sh
 
-build: setup ## Build the module: target/release/libredis_lock.so
+build: ready ## Build the module: target/release/libredis_lock.so
 	cargo build --release
 
-tool: setup ## Build the tool: target/release/redis-lock
+tool: ready ## Build the tool: target/release/redis-lock
 	cargo build --release --package redis-lock-cli
 
 run: port build ## Start a server with the module in the foreground (PORT=6380 for another port)
@@ -47,21 +50,22 @@ test: setup ## Check everything: format, clippy, build, all tests (needs no runn
 	cargo clippy --release --workspace --all-targets -- -D warnings
 	cargo build --release
 	cargo test --release --workspace
+	scripts/packages.sh
 
-matrix: setup ## Run the tests on newer servers too: Redis 8, Valkey 8.1 and 9 (fetched once, SERVERS="valkey-9.1" for some)
+matrix: ready ## Run the tests on newer servers too: Redis 8, Valkey 8.1 and 9 (fetched once, SERVERS="valkey-9.1" for some)
 	cargo build --release
 	scripts/matrix.sh $(SERVERS)
 
-sim: setup ## Run engine and client on virtual time, all faults, MINUTES=20 (SEED=… or CROWD=… repeats one)
+sim: ready ## Run engine and client on virtual time, all faults, MINUTES=20 (SEED=… or CROWD=… repeats one)
 	cargo run --release --package redis-lock-sim -- $(if $(SEED),--seed $(SEED),$(if $(CROWD),--crowd $(CROWD),--minutes $(or $(MINUTES),20)))
 
 bench: build ## Measure: lock against SET NX PX, memory, a million locks held
 	cargo run --release --package redis-lock-bench
 
-fmt: setup ## Format the code
+fmt: ready ## Format the code
 	cargo fmt --all
 
-lint: setup ## Check format and clippy only
+lint: ready ## Check format and clippy only
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
 

@@ -57,6 +57,8 @@ missing() {
     has_compiler || echo gcc libc6-dev
     has_libclang || echo libclang-dev
     [ -n "${REDIS_SERVER:-}" ] || has_server || echo redis-server
+    # One recipe writes to it. Where nothing may be left out, it is needed.
+    [ -z "${REDIS_LOCK_SKIP_NOTHING:-}" ] || [ -d /usr/lib/postgresql ] || echo postgresql
 }
 
 say_what_to_install() {
@@ -100,15 +102,6 @@ install_packages() {
     [ $installed = yes ] || fail "apt-get could not install: $* (see above)."
 }
 
-# For the programs of docs/node, which the tests run where Node.js is there.
-prepare_node() {
-    command -v npm >/dev/null || return 0
-    installed=docs/node/node_modules/.package-lock.json
-    if [ -e $installed ] && [ ! docs/node/package-lock.json -nt $installed ]; then return 0; fi
-    (cd docs/node && npm ci --silent --no-audit --no-fund && touch node_modules/.package-lock.json) ||
-        echo "The packages of docs/node could not be had: its programs are not tested." >&2
-}
-
 check_cargo
 packages=$(missing | tr '\n' ' ')
 if [ -n "$packages" ]; then
@@ -120,4 +113,3 @@ if [ -n "$packages" ]; then
     install_packages $packages
 fi
 check_server
-prepare_node

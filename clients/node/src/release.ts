@@ -1,0 +1,35 @@
+import type { Asker } from "./asker.js";
+import * as commands from "./commands.js";
+import { LockUnavailable } from "./errors.js";
+import { failure } from "./failure.js";
+import { integer } from "./integer.js";
+import { now, pause, within } from "./within.js";
+
+const PAUSE_MS = 100;
+
+/** How many of the keys this released. Asked again while there is no answer and less than `ms` have passed. */
+export async function release({ server, owner }: Asker, keys: readonly string[], ms: number): Promise<number> {
+  const end = now() + ms;
+  for (;;) {
+    try {
+      const answer = server.send(keys[0]!, commands.release(keys, owner));
+      return integer(await within(end - now(), undefined, answer)) ?? 0;
+    } catch (error) {
+      const told = failure(`${keys.join(", ")} is not released, its ttl will end it`, error);
+      if (!(told instanceof LockUnavailable) || server.closed() || now() >= end) throw told;
+      await pause(Math.min(PAUSE_MS, end - now()));
+    }
+  }
+}
+
+/** The same for what may hold or stand in line without anybody's need, until its ttl would end it. Keeps no program up. */
+export function releaseInBackground({ server, owner }: Asker, keys: readonly string[], ttl: number): void {
+  const end = now() + ttl;
+  const again = (error: unknown): void => {
+    if (failure("", error) instanceof LockUnavailable && now() < end) setTimeout(attempt, PAUSE_MS).unref();
+  };
+  const attempt = (): void => {
+    if (!server.closed()) server.send(keys[0]!, commands.release(keys, owner)).catch(again);
+  };
+  attempt();
+}
