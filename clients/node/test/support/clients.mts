@@ -63,9 +63,11 @@ function nodeRedisPool(name: string, library: string): Kind {
     connect: async (port, { timeout, ...wish } = {}) => {
       const limits = timeout === undefined ? {} : { commandOptions: { timeout } };
       const { createClientPool } = require(library) as NodeRedisPool;
-      // Of a fixed size: node-redis fails with an unhandled rejection where a pool is destroyed while it grows.
+      // Of a fixed size, and without reconnection: a pool of node-redis that is destroyed while it grows fails with an
+      // unhandled rejection, and may forget connections, which must not outlive the test's server.
       const size = { minimum: 4, maximum: 4 };
-      const redis = createClientPool({ socket: { port, host: "127.0.0.1" }, ...limits, ...wish }, size);
+      const socket = { port, host: "127.0.0.1", reconnectStrategy: false };
+      const redis = createClientPool({ socket, ...limits, ...wish }, size);
       redis.on("error", () => {});
       await redis.connect();
       return { redis, close: () => redis.destroy() };

@@ -84,22 +84,19 @@ async fn row(cluster: &Cluster, quorum: &Quorum, kind: Kind, conducts: &[Conduct
     let count = |wanted: Conduct| conducts.iter().filter(|conduct| **conduct == wanted).count();
     let (needed, yes, held) = (kind.needed(nodes.len()), count(Yes), count(Held));
     let slow = count(Silent) + count(Late) > 0;
-    // The node that keeps the line is waited for, and its no is enough. Where one is down, or has refused of late, it is
-    // another one.
-    let line = conducts[ranked(cluster, key)[0]];
-    let sure_of_line = matches!(line, Yes | Held) && count(Cooling) == 0;
+    // The node that keeps the line is waited for, and its no is enough (see `line.rs`). Which one it is depends on what is
+    // known of the nodes after the row before.
+    let most = if slow { LIMIT * 3 / 2 } else { LIMIT };
     match result {
         Ok(lock) => {
             assert!(yes >= needed, "{told}");
             assert!(lock.validity() > TTL / 2, "{told}: {lock:?}");
-            assert!(!sure_of_line || line != Held, "{told}: the line's node said no");
-            let most = if sure_of_line { LIMIT } else { LIMIT * 3 / 2 };
             assert!(took < most, "{told}: {took:?}: it waited for a node that it did not need");
             lock.release().await.unwrap_or_else(|error| panic!("{told}: {error}"));
         }
         Err(error) => {
             let refused = held > 0 && matches!(error, redis_lock_quorum::Error::Held(_));
-            assert!(yes < needed || (refused && (!sure_of_line || line == Held)), "{told}: {error}");
+            assert!(yes < needed || refused, "{told}: {error}");
             let is_held = held > nodes.len() - needed || refused;
             match &error {
                 redis_lock_quorum::Error::Held(_) => assert!(is_held, "{told}: {error}"),

@@ -38,7 +38,8 @@ async fn a_wait_ends_in_time() {
         let error = quorum.acquire("key", TTL).wait(SOON).await.unwrap_err();
         assert!(matches!(error, Error::Held(_)), "{error}");
         assert!(started.elapsed() < SOON + LIMIT, "{:?}", started.elapsed());
-        eventually(|| cluster.nodes().iter().all(|node| owners(node, "key").len() == 1)).await;
+        // That of the holder: a node may have been asked too late to have it.
+        eventually(|| cluster.nodes().iter().all(|node| owners(node, "key").len() <= 1)).await;
     }
 }
 
