@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import clients
 import pytest
 from proxy import Proxy
 from servers import MODULE, ClusterServers, SentinelServers, Server
+
+# Where the tests are started in the background, it is ignored, and would be by all programs that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The examples are written for redis-py.
 collect_ignore = [] if clients.PACKAGE == "redis" else ["test_examples.py"]

@@ -87,12 +87,15 @@ async fn a_holder_keeps_the_line_as_long_as_the_lock() {
     eventually(|| ttl() > 30_000).await;
     let waiting = wait_for(&waiter, Kind::Exclusive);
     eventually(|| self::waiting(line_node(&cluster)) == 1).await;
-    let asked: u64 = cluster.nodes().iter().map(|node| calls(node, "lock.acquire")).sum();
+    // On the others: a server may count a command that waits when it begins, or when it ends.
+    let others = &ranked(&cluster, "key")[1..];
+    let asked = || others.iter().map(|node| calls(cluster.node(*node), "lock.acquire")).sum::<u64>();
+    let before = asked();
     lock.extend(TTL).await.unwrap();
     lock.release().await.unwrap();
     let lock = waiting.await.expect("it does not panic").unwrap();
-    let asked_then: u64 = cluster.nodes().iter().map(|node| calls(node, "lock.acquire")).sum();
-    assert_eq!(asked_then, asked + 3, "one attempt");
+    eventually(|| asked() >= before + 2).await;
+    assert_eq!(asked(), before + 2, "one attempt");
     drop(lock);
     clean(cluster.nodes(), "key").await;
 }
