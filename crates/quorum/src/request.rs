@@ -206,7 +206,8 @@ impl Request {
         if error.is_full() {
             return Waited::SentAway;
         }
-        if let NodeError::Refused(_) = error {
+        // One that takes no more connections, or was lost, is none to come back to at once.
+        if let NodeError::Refused(_) | NodeError::Unreachable(_) = error {
             self.quorum.nodes[node].refuses_line();
         }
         Waited::Lost

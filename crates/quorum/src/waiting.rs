@@ -53,7 +53,7 @@ impl Waiting {
             _ => tokio::select! {
                 biased;
                 token = waiting.wait(time) => token,
-                () = quorum.nodes[node].lost() => Err(NodeError::NoAnswer(time)),
+                () = quorum.nodes[node].lost() => Err(NodeError::Unreachable("it was lost while this waited".into())),
             },
         };
         // Dropped if that failed: cleaned up.
