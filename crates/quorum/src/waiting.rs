@@ -15,6 +15,9 @@ use std::time::Duration;
 /// A server that does not wait answers earlier than so much before the time is up.
 const EARLY: Duration = Duration::from_millis(20);
 
+/// Whoever waits asks so often whether the node still grants anything.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// A request in line. Dropped, its connection is closed, which takes it out of line, and what may have
 /// been granted meanwhile is released.
 pub(crate) struct Waiting {
@@ -54,6 +57,7 @@ impl Waiting {
                 biased;
                 token = waiting.wait(time) => token,
                 () = quorum.nodes[node].lost() => Err(NodeError::Unreachable("it was lost while this waited".into())),
+                refusal = waiting.refused() => Err(refusal),
             },
         };
         // Dropped if that failed: cleaned up.
@@ -84,6 +88,20 @@ impl Waiting {
             Reply::Number(token) => Ok(Some(token)),
             Reply::Nil => Ok(None),
             other => Err(NodeError::Unexpected(format!("{other:?}"))),
+        }
+    }
+
+    /// Returns once the node would not grant what is waited for (a cooldown, too few replicas, no master any more), with its
+    /// words: it keeps a request in line that it would not take now. One that answers no request that writes is silent.
+    async fn refused(&self) -> NodeError {
+        let Some(claim) = &self.claim else { return std::future::pending().await };
+        let extend = claim.terms.extend(&claim.owner, self.ttl, None);
+        loop {
+            tokio::time::sleep(LOOK).await;
+            match claim.quorum.nodes[self.node].ask(&extend).await {
+                Err(error @ NodeError::Refused(_)) if !error.is_of_key() => return error,
+                _ => {}
+            }
         }
     }
 

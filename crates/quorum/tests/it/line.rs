@@ -216,6 +216,33 @@ async fn those_who_wait_go_on_when_the_lines_node_is_lost() {
     }
 }
 
+/// It answers, but grants nothing: those who wait in its line would never be served.
+#[tokio::test]
+async fn those_who_wait_go_on_when_the_lines_node_grants_nothing_any_more() {
+    for (why, mend) in [
+        (&["CONFIG", "SET", "lock.cooldown", "600000"][..], &["CONFIG", "SET", "lock.cooldown", "0"][..]),
+        (&["CONFIG", "SET", "min-replicas-to-write", "1"], &["CONFIG", "SET", "min-replicas-to-write", "0"]),
+        (&["CLIENT", "PAUSE", "60000", "WRITE"], &["CLIENT", "UNPAUSE"]),
+        (&["REPLICAOF", "127.0.0.1", "1"], &["REPLICAOF", "NO", "ONE"]),
+    ] {
+        let cluster = Cluster::start(3);
+        let (node, next) = (line_node(&cluster), cluster.node(ranked(&cluster, "key")[1]));
+        let held = quorum(&cluster).await.acquire("key", TTL).await.unwrap();
+        let got = Arc::default();
+        let clients = line_up(&cluster, 3, &got).await;
+        let mut operator = node.server().connect();
+        assert_eq!(operator.run(why), Reply::ok(), "{why:?}");
+        let began = Instant::now();
+        eventually(|| holds(next, LINE) == 1 && waiting(next) == 2).await;
+        assert!(began.elapsed() < LEFT, "{why:?}: {:?}", began.elapsed());
+        // The line's node does not let it go.
+        let _ = held.release().await;
+        all(clients).await;
+        assert_eq!(operator.run(mend), Reply::ok(), "{mend:?}");
+        eventually(|| cluster.nodes().iter().all(|node| waiting(node) == 0)).await;
+    }
+}
+
 /// Two lines become one again: the one whose turn it is in the worse one moves over.
 #[tokio::test]
 async fn a_line_that_is_back_is_joined_again() {
