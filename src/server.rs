@@ -6,10 +6,7 @@ use redis_lock_core::time::Micros;
 use redis_lock_core::Lock;
 use redis_lock_engine::Origin;
 
-use crate::commands::{
-    acquire, check, effect_drop, effect_hold, effect_last, extend, info, macquire, mextend, mrelease, owner,
-    probe, release, ttl,
-};
+use crate::commands::{acquire, extend, internal, read, release};
 use crate::configuration;
 use crate::ffi::arguments::Str;
 use crate::ffi::context::Ctx;
@@ -27,20 +24,20 @@ impl Load for Module {
     /// 0.1.0
     const VERSION: i32 = 100;
     const COMMANDS: &'static [Register] = &[
-        register::<acquire::Acquire>,
-        register::<release::Release>,
-        register::<extend::Extend>,
-        register::<owner::Owner>,
-        register::<ttl::Ttl>,
-        register::<info::Info>,
-        register::<check::Check>,
-        register::<macquire::Macquire>,
-        register::<mextend::Mextend>,
-        register::<mrelease::Mrelease>,
-        register::<effect_hold::Hold>,
-        register::<effect_drop::DropHolds>,
-        register::<effect_last::Last>,
-        register::<probe::Probe>,
+        register::<Module, acquire::Acquire>,
+        register::<Module, acquire::Macquire>,
+        register::<Module, extend::Extend>,
+        register::<Module, extend::Mextend>,
+        register::<Module, release::Release>,
+        register::<Module, release::Mrelease>,
+        register::<Module, read::Owner>,
+        register::<Module, read::Ttl>,
+        register::<Module, read::Check>,
+        register::<Module, read::Info>,
+        register::<Module, internal::HoldChanged>,
+        register::<Module, internal::HoldsGone>,
+        register::<Module, internal::LastToken>,
+        register::<Module, internal::Probe>,
     ];
 
     /// The role, who listens, and the timer.

@@ -1,8 +1,10 @@
 //! A command's documentation, in the server's structures.
 
 use std::ffi::{CStr, CString};
+use std::iter::Peekable;
 use std::os::raw::{c_char, c_int};
 use std::ptr::{null, null_mut};
+use std::str::SplitWhitespace;
 
 use redis_lock_core::request::parse_numkeys;
 use redis_module::raw;
@@ -10,13 +12,25 @@ use redis_module::raw;
 use super::api::{call, pointer, status};
 use super::arguments::Args;
 use super::context::Ctx;
-use super::doc::{Access, Arg, Doc, Keys, Kind};
+use super::doc::{Access, Doc, Keys};
 
-/// Strings that live until the server has copied what points to them.
+use raw::{
+    RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY as KEY,
+    RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF as ONE_OF,
+    RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN as PURE_TOKEN,
+};
+
+/// Names of arguments that are numbers.
+const NUMBERS: [&str; 5] = ["numkeys", "ttl-ms", "milliseconds", "n", "token"];
+
+type Arg = raw::RedisModuleCommandArg;
+type Words<'s> = Peekable<SplitWhitespace<'s>>;
+
+/// What the server's structures point to: it lives until the server has copied it.
 #[derive(Default)]
 struct Arena {
     strings: Vec<CString>,
-    args: Vec<Vec<raw::RedisModuleCommandArg>>,
+    lists: Vec<Vec<Arg>>,
 }
 
 impl Arena {
@@ -28,74 +42,103 @@ impl Arena {
         start
     }
 
-    fn args(&mut self, args: &[Arg]) -> *mut raw::RedisModuleCommandArg {
-        if args.is_empty() {
-            return null_mut();
-        }
+    fn list(&mut self, mut args: Vec<Arg>) -> *mut Arg {
         // SAFETY: all fields may be zero: that is how the server marks the end of a list.
-        let end = unsafe { std::mem::zeroed::<raw::RedisModuleCommandArg>() };
-        let mut list: Vec<_> = args.iter().map(|arg| self.arg(arg)).collect();
-        list.push(end);
-        let start = list.as_mut_ptr();
-        self.args.push(list);
+        args.push(unsafe { std::mem::zeroed() });
+        let start = args.as_mut_ptr();
+        self.lists.push(args);
         start
     }
 
-    fn arg(&mut self, arg: &Arg) -> raw::RedisModuleCommandArg {
-        let type_ = match arg.kind {
-            Kind::Key => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY,
-            Kind::Text => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING,
-            Kind::Integer => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_INTEGER,
-            Kind::Word => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN,
-            Kind::OneOf => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF,
-        };
-        let flag = |on: bool, flag: u32| if on { flag as c_int } else { 0 };
-        raw::RedisModuleCommandArg {
-            name: self.string(arg.name),
+    /// The arguments up to the end, or to the end of what may be left out.
+    fn args(&mut self, words: &mut Words) -> Vec<Arg> {
+        let mut args: Vec<Arg> = Vec::new();
+        while let Some(word) = words.next() {
+            match word {
+                "]" => break,
+                "|" => {}
+                "[" => {
+                    let mut choice = self.args(words);
+                    let mut arg = match choice.len() {
+                        1 => choice.remove(0),
+                        _ => Arg { subargs: self.list(choice), ..self.arg("kind", ONE_OF, None) },
+                    };
+                    arg.flags |= raw::REDISMODULE_CMD_ARG_OPTIONAL as c_int;
+                    args.push(arg);
+                }
+                "..." => {
+                    let multiple = raw::REDISMODULE_CMD_ARG_MULTIPLE as c_int;
+                    args.last_mut().into_iter().for_each(|arg| arg.flags |= multiple);
+                }
+                token if token.starts_with(|letter: char| letter.is_ascii_uppercase()) => {
+                    let value =
+                        words.next_if(|next| next.starts_with(|letter: char| letter.is_ascii_lowercase()));
+                    args.push(match value {
+                        Some(name) => self.arg(name, kind(name), Some(token)),
+                        None => self.arg(&token.to_lowercase(), PURE_TOKEN, Some(token)),
+                    });
+                }
+                name => args.push(self.arg(name, kind(name), None)),
+            }
+        }
+        args
+    }
+
+    fn arg(&mut self, name: &str, type_: raw::RedisModuleCommandArgType, token: Option<&str>) -> Arg {
+        Arg {
+            name: self.string(name),
             type_,
-            key_spec_index: if arg.kind == Kind::Key { 0 } else { -1 },
-            token: arg.token.map_or(null(), |token| self.string(token)),
+            key_spec_index: if type_ == KEY { 0 } else { -1 },
+            token: token.map_or(null(), |token| self.string(token)),
             summary: null(),
             since: null(),
-            flags: flag(arg.optional, raw::REDISMODULE_CMD_ARG_OPTIONAL)
-                | flag(arg.multiple, raw::REDISMODULE_CMD_ARG_MULTIPLE),
+            flags: 0,
             deprecated_since: null(),
-            subargs: self.args(&arg.inner),
+            subargs: null_mut(),
             display_text: null(),
         }
     }
 }
 
+fn kind(name: &str) -> raw::RedisModuleCommandArgType {
+    match name {
+        "key" => KEY,
+        name if NUMBERS.contains(&name) => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_INTEGER,
+        _ => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING,
+    }
+}
+
 /// Tells the server all about a command; false where it refuses.
-pub fn describe(ctx: &Ctx, name: &CStr, flags: &str, doc: &Doc) -> bool {
+pub fn describe(ctx: &Ctx, name: &CStr, doc: &Doc) -> bool {
     let mut arena = Arena::default();
     let version = raw::RedisModuleCommandInfoVersion {
         version: 1,
         sizeof_historyentry: size_of::<raw::RedisModuleCommandHistoryEntry>(),
         sizeof_keyspec: size_of::<raw::RedisModuleCommandKeySpec>(),
-        sizeof_arg: size_of::<raw::RedisModuleCommandArg>(),
+        sizeof_arg: size_of::<Arg>(),
     };
-    // SAFETY: a list that ends in a zeroed element; without keys that is the first.
-    let mut specs = unsafe { std::mem::zeroed::<[raw::RedisModuleCommandKeySpec; 2]>() };
-    if let Some(spec) = key_spec(doc) {
-        specs[0] = spec;
-    }
+    // A list that ends in a zeroed element; without keys that is the first.
+    let mut specs = [key_spec(doc.keys), key_spec(Keys::None)];
+    let syntax = ["[", "]", "..."]
+        .into_iter()
+        .fold(doc.parts().1.to_owned(), |syntax, mark| syntax.replace(mark, &format!(" {mark} ")));
+    let args = arena.args(&mut syntax.split_whitespace().peekable());
     let info = raw::RedisModuleCommandInfo {
         version: &version,
         summary: arena.string(doc.summary),
         complexity: arena.string(doc.complexity),
-        since: arena.string(doc.since),
+        since: c"0.1.0".as_ptr(),
         history: null_mut(),
         tips: null(),
         arity: doc.arity,
         key_specs: specs.as_mut_ptr(),
-        args: arena.args(&doc.args),
+        args: arena.list(args),
     };
     // SAFETY: the server copies all of it, and `arena` lives until it has.
     unsafe {
         pointer!(RedisModule_GetCommand, ctx.as_ptr(), name.as_ptr()).is_some_and(|command| {
             let command = command.as_ptr();
-            status!(RedisModule_SetCommandInfo, command, &info).done() && categorize(command, flags)
+            status!(RedisModule_SetCommandInfo, command, &info).done() && categorize(command, doc.flags)
         })
     }
 }
@@ -169,26 +212,21 @@ fn key_flags(access: Access) -> u32 {
     }
 }
 
-fn key_spec(doc: &Doc) -> Option<raw::RedisModuleCommandKeySpec> {
+fn key_spec(keys: Keys) -> raw::RedisModuleCommandKeySpec {
     // SAFETY: all fields may be zero.
     let mut spec = unsafe { std::mem::zeroed::<raw::RedisModuleCommandKeySpec>() };
-    let (keys, access) = doc.keys?;
+    let (Keys::One(access) | Keys::Counted(access)) = keys else { return spec };
     spec.flags = u64::from(key_flags(access));
     spec.begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
     spec.bs.index.pos = 1;
-    match keys {
-        Keys::First => {
-            spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
-            spec.fk.range.lastkey = 0;
-            spec.fk.range.keystep = 1;
-            spec.fk.range.limit = 0;
-        }
-        Keys::Counted => {
-            spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_KEYNUM;
-            spec.fk.keynum.keynumidx = 0;
-            spec.fk.keynum.firstkey = 1;
-            spec.fk.keynum.keystep = 1;
-        }
+    // What is not set is 0: no key beyond the first, no limit; the number of keys at index 0.
+    if let Keys::One(_) = keys {
+        spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
+        spec.fk.range.keystep = 1;
+    } else {
+        spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_KEYNUM;
+        spec.fk.keynum.firstkey = 1;
+        spec.fk.keynum.keystep = 1;
     }
-    Some(spec)
+    spec
 }

@@ -23,21 +23,17 @@ static OWN: MainThread<NonNull<raw::RedisModuleCtx>> = MainThread::new();
 
 /// Subscribes to all of them; false where the server refuses.
 pub fn subscribe(ctx: &Ctx) -> bool {
-    let events: [(u64, u64, Handler); 8] = [
-        (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, 1, on_role),
-        (raw::REDISMODULE_EVENT_LOADING, 1, on_loading),
-        (raw::REDISMODULE_EVENT_FLUSHDB, 1, on_flush),
-        (raw::REDISMODULE_EVENT_SWAPDB, 1, on_swap),
-        (raw::REDISMODULE_EVENT_FORK_CHILD, 1, on_fork),
-        (raw::REDISMODULE_EVENT_EVENTLOOP, 1, on_event_loop),
-        (raw::REDISMODULE_EVENT_MODULE_CHANGE, 1, on_module),
-        (raw::REDISMODULE_EVENT_CONFIG, 1, on_config),
+    let events = [
+        raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED,
+        raw::REDISMODULE_EVENT_LOADING,
+        raw::REDISMODULE_EVENT_FLUSHDB,
+        raw::REDISMODULE_EVENT_SWAPDB,
+        raw::REDISMODULE_EVENT_FORK_CHILD,
+        raw::REDISMODULE_EVENT_EVENTLOOP,
+        raw::REDISMODULE_EVENT_MODULE_CHANGE,
+        raw::REDISMODULE_EVENT_CONFIG,
     ];
-    // SAFETY: the handlers have the signatures that the server expects.
-    let subscribed = events.into_iter().all(|(id, dataver, handler)| unsafe {
-        let event = raw::RedisModuleEvent { id, dataver };
-        status!(RedisModule_SubscribeToServerEvent, ctx.as_ptr(), event, Some(handler)).done()
-    });
+    let subscribed = events.into_iter().all(|event| hear_of(ctx, event).done());
     // SAFETY: the context of the load; what it makes is kept for ever.
     let own = unsafe { pointer!(RedisModule_GetDetachedThreadSafeContext, ctx.as_ptr()) };
     own.is_some_and(|own| {
@@ -57,6 +53,12 @@ pub fn hear_of_arrivals() {
     }
 }
 
+fn hear_of(ctx: &Ctx, id: u64) -> Status {
+    let event = raw::RedisModuleEvent { id, dataver: 1 };
+    // SAFETY: the context is valid; the handler has the signature that the server expects.
+    unsafe { status!(RedisModule_SubscribeToServerEvent, ctx.as_ptr(), event, Some(on_event)) }
+}
+
 fn hear(class: c_int) -> Status {
     // SAFETY: the context lives as long as the server; the handler has the signature that the
     // server expects.
@@ -69,131 +71,59 @@ pub fn own() -> Ctx {
     OWN.get().map_or(Ctx::none(), |own| unsafe { Ctx::from_raw(own.as_ptr()) })
 }
 
-type Handler = unsafe extern "C" fn(*mut raw::RedisModuleCtx, raw::RedisModuleEvent, u64, *mut c_void);
-
-unsafe extern "C" fn on_role(
-    _: *mut raw::RedisModuleCtx,
-    _: raw::RedisModuleEvent,
-    role: u64,
-    _: *mut c_void,
-) {
-    with_host(|host| host.on_role(role == raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER));
-}
-
-unsafe extern "C" fn on_loading(
-    ctx: *mut raw::RedisModuleCtx,
-    _: raw::RedisModuleEvent,
-    step: u64,
-    _: *mut c_void,
-) {
-    // SAFETY: the server's context, valid during the callback; so in all handlers here.
-    let ctx = unsafe { Ctx::from_raw(ctx) };
-    let step = match step {
-        raw::REDISMODULE_SUBEVENT_LOADING_ENDED | raw::REDISMODULE_SUBEVENT_LOADING_FAILED => LoadStep::Ended,
-        raw::REDISMODULE_SUBEVENT_LOADING_AOF_START => LoadStep::Aof,
-        _ => LoadStep::Rdb,
-    };
-    with_host(|host| host.on_loading(&ctx, step));
-}
-
-unsafe extern "C" fn on_flush(
-    _: *mut raw::RedisModuleCtx,
-    _: raw::RedisModuleEvent,
-    step: u64,
-    data: *mut c_void,
-) {
-    if step != raw::REDISMODULE_SUBEVENT_FLUSHDB_START {
-        return;
-    }
-    // SAFETY: this event's data is a flush info.
-    let db = unsafe { (*data.cast::<raw::RedisModuleFlushInfoV1>()).dbnum };
-    with_host(|host| host.on_flush((db >= 0).then_some(db)));
-}
-
-unsafe extern "C" fn on_swap(
-    _: *mut raw::RedisModuleCtx,
-    _: raw::RedisModuleEvent,
-    _: u64,
-    data: *mut c_void,
-) {
-    // SAFETY: this event's data is a swap info.
-    let swap = unsafe { &*data.cast::<raw::RedisModuleSwapDbInfoV1>() };
-    with_host(|host| host.on_swap(swap.dbnum_first, swap.dbnum_second));
-}
-
-unsafe extern "C" fn on_fork(
-    ctx: *mut raw::RedisModuleCtx,
-    _: raw::RedisModuleEvent,
-    step: u64,
-    _: *mut c_void,
-) {
-    if step == raw::REDISMODULE_SUBEVENT_FORK_CHILD_BORN {
-        // SAFETY: see `on_loading`.
-        let ctx = unsafe { Ctx::from_raw(ctx) };
-        with_host(|host| host.on_fork(&ctx));
-    }
-}
-
-unsafe extern "C" fn on_config(
-    ctx: *mut raw::RedisModuleCtx,
-    _: raw::RedisModuleEvent,
-    _: u64,
-    _: *mut c_void,
-) {
-    // SAFETY: see `on_loading`.
-    let ctx = unsafe { Ctx::from_raw(ctx) };
-    with_host(|host| host.on_config(&ctx));
-}
-
-unsafe extern "C" fn on_event_loop(
-    ctx: *mut raw::RedisModuleCtx,
-    _: raw::RedisModuleEvent,
-    step: u64,
-    _: *mut c_void,
-) {
-    if step == raw::REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP {
-        // SAFETY: see `on_loading`.
-        let ctx = unsafe { Ctx::from_raw(ctx) };
-        with_host(|host| host.before_sleep(&ctx));
-    } else {
-        with_host(|host| host.after_sleep());
-    }
-}
-
 /// From now on hears of clients that are closed. Each that comes and goes costs the server a call, so
 /// nobody listens until the first hold is bound to one, or handed over.
 pub fn hear_of_closes() {
     static HEARS: MainThread<Cell<bool>> = MainThread::new();
     if !HEARS.get_or_init(|| Cell::new(false)).replace(true) {
-        let event = raw::RedisModuleEvent { id: raw::REDISMODULE_EVENT_CLIENT_CHANGE, dataver: 1 };
-        // SAFETY: as in `hear`.
-        unsafe { status!(RedisModule_SubscribeToServerEvent, own().as_ptr(), event, Some(on_client)) }
-            .expected();
+        hear_of(&own(), raw::REDISMODULE_EVENT_CLIENT_CHANGE).expected();
     }
 }
 
-unsafe extern "C" fn on_client(
+unsafe extern "C" fn on_event(
     ctx: *mut raw::RedisModuleCtx,
-    _: raw::RedisModuleEvent,
+    event: raw::RedisModuleEvent,
     step: u64,
     data: *mut c_void,
 ) {
-    if step != raw::REDISMODULE_SUBEVENT_CLIENT_CHANGE_DISCONNECTED {
-        return;
-    }
-    // SAFETY: see `on_loading`; this event's data is a client info.
-    let (ctx, client) = unsafe { (Ctx::from_raw(ctx), (*data.cast::<raw::RedisModuleClientInfoV1>()).id) };
-    with_host(|host| host.on_client_closed(&ctx, client));
+    // SAFETY: the server's context, valid during the callback.
+    let ctx = unsafe { Ctx::from_raw(ctx) };
+    with_host(|host| match (event.id, step) {
+        (raw::REDISMODULE_EVENT_EVENTLOOP, raw::REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP) => {
+            host.before_sleep(&ctx);
+        }
+        (raw::REDISMODULE_EVENT_EVENTLOOP, _) => host.after_sleep(),
+        (raw::REDISMODULE_EVENT_CLIENT_CHANGE, raw::REDISMODULE_SUBEVENT_CLIENT_CHANGE_DISCONNECTED) => {
+            // SAFETY: this event's data is a client info.
+            host.on_client_closed(&ctx, unsafe { (*data.cast::<raw::RedisModuleClientInfoV1>()).id });
+        }
+        (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, role) => {
+            host.on_role(role == raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER);
+        }
+        (raw::REDISMODULE_EVENT_LOADING, step) => host.on_loading(&ctx, load_step(step)),
+        (raw::REDISMODULE_EVENT_FLUSHDB, raw::REDISMODULE_SUBEVENT_FLUSHDB_START) => {
+            // SAFETY: this event's data is a flush info.
+            let db = unsafe { (*data.cast::<raw::RedisModuleFlushInfoV1>()).dbnum };
+            host.on_flush((db >= 0).then_some(db));
+        }
+        (raw::REDISMODULE_EVENT_SWAPDB, _) => {
+            // SAFETY: this event's data is a swap info.
+            let swap = unsafe { &*data.cast::<raw::RedisModuleSwapDbInfoV1>() };
+            host.on_swap(swap.dbnum_first, swap.dbnum_second);
+        }
+        (raw::REDISMODULE_EVENT_FORK_CHILD, raw::REDISMODULE_SUBEVENT_FORK_CHILD_BORN) => host.on_fork(&ctx),
+        (raw::REDISMODULE_EVENT_MODULE_CHANGE, _) => host.on_modules(),
+        (raw::REDISMODULE_EVENT_CONFIG, _) => host.on_config(&ctx),
+        _ => {}
+    });
 }
 
-/// Another module was loaded or unloaded.
-unsafe extern "C" fn on_module(
-    _: *mut raw::RedisModuleCtx,
-    _: raw::RedisModuleEvent,
-    _: u64,
-    _: *mut c_void,
-) {
-    with_host(|host| host.on_modules());
+fn load_step(step: u64) -> LoadStep {
+    match step {
+        raw::REDISMODULE_SUBEVENT_LOADING_ENDED | raw::REDISMODULE_SUBEVENT_LOADING_FAILED => LoadStep::Ended,
+        raw::REDISMODULE_SUBEVENT_LOADING_AOF_START => LoadStep::Aof,
+        _ => LoadStep::Rdb,
+    }
 }
 
 unsafe extern "C" fn on_key(

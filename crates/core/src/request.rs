@@ -110,42 +110,21 @@ fn flag(option: &mut bool) -> Result<(), Error> {
 }
 
 impl<'a> Acquire<'a> {
-    /// `owner ttl-ms [SHARED | LIMIT n] [BLOCK ms] [SESSION] [FENCE token] [META text]`.
+    /// `owner ttl-ms [SHARED | LIMIT n] [BLOCK ms] [SESSION] [FENCE token] [META text]`; BLOCK only if it `may_block`.
     /// `in_script` is asked only where SESSION is given.
     ///
     /// # Errors
     /// The first that applies, in the order of the contract.
     #[inline]
     pub fn parse(
-        args: impl Iterator<Item = &'a [u8]>,
-        terms: Terms,
-        in_script: impl FnOnce() -> bool,
-    ) -> Result<Self, Error> {
-        Self::parse_known(args, Known::Acquire, terms, in_script)
-    }
-
-    /// The same without BLOCK, for LOCK.MACQUIRE.
-    ///
-    /// # Errors
-    /// As [`Acquire::parse`].
-    pub fn parse_many(
-        args: impl Iterator<Item = &'a [u8]>,
-        terms: Terms,
-        in_script: impl FnOnce() -> bool,
-    ) -> Result<Self, Error> {
-        Self::parse_known(args, Known::Macquire, terms, in_script)
-    }
-
-    #[inline]
-    fn parse_known(
         mut args: impl Iterator<Item = &'a [u8]>,
-        known: Known,
+        may_block: bool,
         terms: Terms,
         in_script: impl FnOnce() -> bool,
     ) -> Result<Self, Error> {
         let owner = args.next().ok_or(Error::Syntax)?;
         let ttl = args.next().ok_or(Error::Syntax)?;
-        let written = Written::parse(args, known)?;
+        let written = Written::parse(args, if may_block { Known::Acquire } else { Known::Macquire })?;
         if written.session && in_script() {
             return Err(Error::SessionInScript);
         }

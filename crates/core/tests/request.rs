@@ -23,7 +23,7 @@ fn args(line: &str) -> impl Iterator<Item = &[u8]> {
 }
 
 fn acquire(line: &str) -> Result<Acquire<'_>, Error> {
-    Acquire::parse(args(line), TERMS, || false)
+    Acquire::parse(args(line), true, TERMS, || false)
 }
 
 fn error<T>(result: Result<T, Error>) -> String {
@@ -101,7 +101,7 @@ fn an_options_value_may_look_like_an_option() {
 #[test]
 fn an_empty_meta_is_not_the_same_as_none() {
     let args: [&[u8]; 4] = [b"o", b"1", b"META", b""];
-    assert_eq!(Acquire::parse(args.into_iter(), TERMS, || false).map(|r| r.meta), Ok(Some(&b""[..])));
+    assert_eq!(Acquire::parse(args.into_iter(), true, TERMS, || false).map(|r| r.meta), Ok(Some(&b""[..])));
 }
 
 #[test]
@@ -128,17 +128,17 @@ fn unknown_doubled_contradicting_and_unfinished_options_are_syntax_errors() {
         assert_eq!(error(acquire(line)), SYNTAX, "{line}");
         assert_eq!(error(Extend::parse(args(line), TERMS)), SYNTAX, "{line}");
     }
-    assert_eq!(error(Acquire::parse(std::iter::empty(), TERMS, || false)), SYNTAX);
+    assert_eq!(error(Acquire::parse(std::iter::empty(), true, TERMS, || false)), SYNTAX);
     assert_eq!(error(Extend::parse(args("o 1 FENCE 5 FENCE 5"), TERMS)), SYNTAX);
 }
 
 #[test]
 fn several_locks_know_all_options_but_block() {
-    let many = |line| Acquire::parse_many(args(line), TERMS, || false);
+    let many = |line| Acquire::parse(args(line), false, TERMS, || false);
     assert_eq!(error(many("o 1 BLOCK 5")), SYNTAX);
     assert_eq!(error(many("o 1 META BLOCK BLOCK 5")), SYNTAX);
     assert_eq!(many("o 1 SHARED SESSION FENCE 7 META text"), acquire("o 1 SHARED SESSION FENCE 7 META text"));
-    assert_eq!(error(Acquire::parse_many(args("o x SESSION"), TERMS, || true)), SESSION);
+    assert_eq!(error(Acquire::parse(args("o x SESSION"), false, TERMS, || true)), SESSION);
 }
 
 /// One wrong argument each, in the order in which the contract checks them: of two in one command
@@ -186,7 +186,7 @@ fn both(one: (&str, &str, &str, &str), other: (&str, &str, &str, &str)) -> Optio
 fn each_mistake_alone_gives_its_error() {
     for wrong in WRONG {
         let args = both(wrong, ("", "", "", "")).expect("nothing to collide with");
-        let result = Acquire::parse(args.iter().map(Vec::as_slice), TERMS, || true);
+        let result = Acquire::parse(args.iter().map(Vec::as_slice), true, TERMS, || true);
         assert_eq!(error(result), wrong.3, "{wrong:?}");
         if wrong.2.is_empty() || wrong.2.starts_with("FENCE") {
             let result = Extend::parse(args.iter().map(Vec::as_slice), TERMS);
@@ -202,7 +202,7 @@ fn of_two_mistakes_the_first_in_the_order_of_the_contract_is_told() {
         for second in WRONG.into_iter().skip(place + 1) {
             // Options in both orders: where they stand does not count.
             for args in [both(first, second), both(second, first)].into_iter().flatten() {
-                let result = Acquire::parse(args.iter().map(Vec::as_slice), TERMS, || true);
+                let result = Acquire::parse(args.iter().map(Vec::as_slice), true, TERMS, || true);
                 assert_eq!(error(result), first.3, "{first:?} and {second:?}");
                 tried += 1;
             }
@@ -218,9 +218,9 @@ fn a_script_is_asked_for_only_where_session_is_given() {
         asked.set(asked.get() + 1);
         true
     };
-    assert!(Acquire::parse(args("o 1 SHARED"), TERMS, in_script).is_ok());
+    assert!(Acquire::parse(args("o 1 SHARED"), true, TERMS, in_script).is_ok());
     assert_eq!(asked.get(), 0);
-    assert_eq!(error(Acquire::parse(args("o 1 session"), TERMS, in_script)), SESSION);
+    assert_eq!(error(Acquire::parse(args("o 1 session"), true, TERMS, in_script)), SESSION);
     assert_eq!(asked.get(), 1);
 }
 
@@ -263,13 +263,13 @@ fn owners_and_meta_are_measured_in_bytes_and_may_be_any() {
         assert_eq!(check_owner(&vec![0xff; len]).is_ok(), valid, "{len}");
         let owner = vec![0; len];
         let args = [&owner[..], b"1"];
-        assert_eq!(Acquire::parse(args.into_iter(), TERMS, || false).is_ok(), valid, "{len}");
+        assert_eq!(Acquire::parse(args.into_iter(), true, TERMS, || false).is_ok(), valid, "{len}");
         assert_eq!(Extend::parse(args.into_iter(), TERMS).is_ok(), valid, "{len}");
     }
     for (len, valid) in [(0, true), (MAX_META, true), (MAX_META + 1, false), (70_000, false)] {
         let meta = vec![b'%'; len];
         let args: [&[u8]; 4] = [b"o", b"1", b"META", &meta];
-        assert_eq!(Acquire::parse(args.into_iter(), TERMS, || false).is_ok(), valid, "{len}");
+        assert_eq!(Acquire::parse(args.into_iter(), true, TERMS, || false).is_ok(), valid, "{len}");
     }
 }
 
@@ -371,8 +371,8 @@ proptest! {
         let terms = Terms { max_ttl_ms, now };
         let args = || args.iter().map(Vec::as_slice);
         for (request, many) in [
-            (Acquire::parse(args(), terms, || script), false),
-            (Acquire::parse_many(args(), terms, || script), true),
+            (Acquire::parse(args(), true, terms, || script), false),
+            (Acquire::parse(args(), false, terms, || script), true),
         ] {
             let Ok(request) = request else { continue };
             prop_assert!((1..=MAX_OWNER).contains(&request.owner.len()));

@@ -137,8 +137,8 @@ impl EngineNode {
         let rest = || args.iter().skip(first + keys.len()).map(Vec::as_slice);
         let (terms, at) = (Terms { now: self.now, ..TERMS }, self.conditions());
         match name.as_str() {
-            "LOCK.ACQUIRE" => self.acquire(client, keys, &Acquire::parse(rest(), terms, || false)?),
-            "LOCK.MACQUIRE" => self.acquire(client, keys, &Acquire::parse_many(rest(), terms, || false)?),
+            "LOCK.ACQUIRE" => self.acquire(client, keys, &Acquire::parse(rest(), true, terms, || false)?),
+            "LOCK.MACQUIRE" => self.acquire(client, keys, &Acquire::parse(rest(), false, terms, || false)?),
             "LOCK.EXTEND" | "LOCK.MEXTEND" => {
                 let request = Extend::parse(rest(), terms)?;
                 self.engine.check(|| false, request.fence, self.now)?;

@@ -3,6 +3,8 @@
 mod demo;
 mod lost;
 #[cfg(target_os = "linux")]
+mod mixed;
+#[cfg(target_os = "linux")]
 mod other_user;
 mod run;
 mod signals;

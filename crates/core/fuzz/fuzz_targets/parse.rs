@@ -21,8 +21,8 @@ fuzz_target!(|data: &[u8]| {
         .collect();
     let args = || args.iter().copied();
     let in_script = script % 2 == 1;
-    let one = Acquire::parse(args(), terms, || in_script);
-    let many = Acquire::parse_many(args(), terms, || in_script);
+    let one = Acquire::parse(args(), true, terms, || in_script);
+    let many = Acquire::parse(args(), false, terms, || in_script);
     for request in [one, many].into_iter().flatten() {
         check_acquire(&request, terms, in_script);
     }
