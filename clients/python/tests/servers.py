@@ -8,11 +8,13 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from certificates import Certificates
 from clients import Redis
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -34,6 +36,27 @@ def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
         time.sleep(0.005)
 
 
+def in_thread(function: Callable[[], Any]) -> Callable[[], Any]:
+    """Starts it; the result is for whoever calls what this returns."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append(function())
+        except BaseException as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+
+    def result() -> Any:
+        thread.join(20)
+        assert outcome, "the thread has not ended"
+        return outcome[0]
+
+    return result
+
+
 def free_port() -> int:
     """Below the range that the system takes for clients, and with room for a cluster's bus above it."""
     for port in range(20000 + os.getpid() % 1000 * 10, 50000):
@@ -48,12 +71,17 @@ def free_port() -> int:
 
 
 class Server:
-    def __init__(self, *arguments: str, module: bool = True, port: int = 0) -> None:
+    """With certificates it talks TLS at its port. Tests ask it by its unix socket in any case."""
+
+    def __init__(
+        self, *arguments: str, module: bool = True, port: int = 0, certificates: Certificates | None = None
+    ) -> None:
         self.folder = tempfile.mkdtemp(prefix="redislocks")
         self.port = port
         self.path = os.path.join(self.folder, "socket")
         self._arguments = [SERVER, *(["--loadmodule", MODULE] if module else [])]
-        self._arguments += ["--port", str(port), "--bind", "127.0.0.1", "--unixsocket", self.path]
+        self._arguments += certificates.of_server(port) if certificates else ["--port", str(port)]
+        self._arguments += ["--bind", "127.0.0.1", "--unixsocket", self.path]
         self._arguments += ["--dir", self.folder, "--save", "", "--logfile", "log"]
         self._arguments += ["--repl-diskless-sync-delay", "0", *arguments]
         self.start()
@@ -87,7 +115,11 @@ class Server:
         return _info(self.redis.execute_command("LOCK.INFO", key))
 
     def waiting(self, key: str) -> int:
-        return len(self.info(key).get("waiters", []))
+        return len(self.in_line(key))
+
+    def in_line(self, key: str) -> list[dict[str, Any]]:
+        waiters: list[dict[str, Any]] = self.info(key).get("waiters", [])
+        return waiters
 
     def holders(self, key: str) -> list[dict[str, Any]]:
         holders: list[dict[str, Any]] = self.info(key).get("holders", [])
@@ -115,11 +147,12 @@ def _map(reply: Any) -> dict[str, Any]:
 class ClusterServers:
     """Three masters, with all slots; `replicas` more behind them."""
 
-    def __init__(self, replicas: int = 0) -> None:
+    def __init__(self, replicas: int = 0, certificates: Certificates | None = None) -> None:
         options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--appendonly", "no")
         self.nodes: list[Server] = []
         for _ in range(3 + replicas):
-            self.nodes.append(Server(*options, port=free_port()))  # one after the other: each port is taken then
+            # One after the other: each port is taken then.
+            self.nodes.append(Server(*options, port=free_port(), certificates=certificates))
         masters = self.nodes[:3]
         for i, node in enumerate(masters):
             first, last = 16384 * i // 3, 16384 * (i + 1) // 3 - 1

@@ -6,12 +6,12 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from clients import Redis
-from servers import Server, until
+from servers import Server, in_thread, until
 
 from redislocks import Deadlock, LockConfig, LockHeld, LockLost, Locks, LockUnavailable
 
@@ -22,27 +22,6 @@ def locks(request: pytest.FixtureRequest, server: Server) -> Iterator[Locks]:
     with Locks(redis) as locks:
         yield locks
     redis.close()
-
-
-def in_thread(function: Callable[[], Any]) -> Callable[[], Any]:
-    """Starts it; the result is for whoever calls what this returns."""
-    outcome: list[Any] = []
-
-    def run() -> None:
-        try:
-            outcome.append(function())
-        except BaseException as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-
-    def result() -> Any:
-        thread.join(20)
-        assert outcome, "the thread has not ended"
-        return outcome[0]
-
-    return result
 
 
 def test_one_at_a_time_and_tokens_rise(locks: Locks, server: Server) -> None:

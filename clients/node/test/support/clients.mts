@@ -1,5 +1,6 @@
 import { createRequire } from "node:module";
 import { Locks, type LocksOptions, type RedisClient } from "@redis-lock/client";
+import type { Tls } from "./certificates.mjs";
 import { eventually } from "./eventually.mjs";
 import type { TestServer } from "./server.mjs";
 
@@ -10,7 +11,11 @@ export interface Wish {
   keyPrefix?: string;
   username?: string;
   password?: string;
+  tls?: Tls;
 }
+
+/** The port of a server on this machine, in a URL. */
+export const urlOf = (port: number, tls: Tls | undefined): string => (tls ? `rediss://localhost:${port}` : `redis://127.0.0.1:${port}`);
 
 /** A client under test: each library in its oldest and its newest supported version, over RESP2 and RESP3. */
 export interface Kind {
@@ -36,11 +41,11 @@ function nodeRedis(name: string, library: string, RESP: 2 | 3): Kind {
   return {
     name: `${name}, RESP${RESP}`,
     prefixes: library === "redis6",
-    connect: async (port, { timeout, ...wish } = {}) => {
+    connect: async (port, { timeout, tls, ...wish } = {}) => {
       const limits = timeout === undefined ? {} : { commandOptions: { timeout } };
-      const socket = { port, host: "127.0.0.1", ...(timeout !== undefined && { socketTimeout: timeout, reconnectStrategy: () => 20 }) };
+      const socket = { ...tls, ...(timeout !== undefined && { socketTimeout: timeout, reconnectStrategy: () => 20 }) };
       const { createClient } = require(library) as NodeRedis;
-      const redis = createClient({ RESP, socket, ...limits, ...wish });
+      const redis = createClient({ RESP, url: urlOf(port, tls), socket, ...limits, ...wish });
       redis.on("error", () => {});
       await redis.connect();
       return { redis, close: () => redis.isOpen && redis.destroy() };
@@ -60,14 +65,14 @@ function nodeRedisPool(name: string, library: string): Kind {
   return {
     name: `${name}, pool`,
     prefixes: false,
-    connect: async (port, { timeout, ...wish } = {}) => {
+    connect: async (port, { timeout, tls, ...wish } = {}) => {
       const limits = timeout === undefined ? {} : { commandOptions: { timeout } };
       const { createClientPool } = require(library) as NodeRedisPool;
       // Of a fixed size, and without reconnection: a pool of node-redis that is destroyed while it grows fails with an
       // unhandled rejection, and may forget connections, which must not outlive the test's server.
       const size = { minimum: 4, maximum: 4 };
-      const socket = { port, host: "127.0.0.1", reconnectStrategy: false };
-      const redis = createClientPool({ socket, ...limits, ...wish }, size);
+      const socket = { ...tls, reconnectStrategy: false };
+      const redis = createClientPool({ url: urlOf(port, tls), socket, ...limits, ...wish }, size);
       redis.on("error", () => {});
       await redis.connect();
       return { redis, close: () => redis.destroy() };
@@ -75,7 +80,7 @@ function nodeRedisPool(name: string, library: string): Kind {
   };
 }
 
-type IoRedis = new (options: object) => RedisClient & {
+type IoRedis = new (url: string, options: object) => RedisClient & {
   on(event: "error", listener: () => void): unknown;
   disconnect(): void;
   status: string;
@@ -88,7 +93,7 @@ function ioRedis(name: string, library: string, more: object = {}): Kind {
     connect: async (port, { timeout, ...wish } = {}) => {
       const limits = timeout === undefined ? {} : { commandTimeout: timeout, socketTimeout: timeout };
       const Redis = require(library) as IoRedis;
-      const redis = new Redis({ port, host: "127.0.0.1", ...limits, ...wish, ...more });
+      const redis = new Redis(urlOf(port, wish.tls), { ...limits, ...wish, ...more });
       redis.on("error", () => {});
       await eventually("the client is ready", () => redis.status === "ready");
       return { redis, close: () => redis.disconnect() };

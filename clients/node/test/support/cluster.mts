@@ -6,6 +6,8 @@ import * as redis5 from "redis5";
 import * as redis50 from "redis50";
 import * as redis6 from "redis6";
 import type { RedisClient } from "@redis-lock/client";
+import type { Certificates, Tls } from "./certificates.mjs";
+import { urlOf } from "./clients.mjs";
 import { eventually } from "./eventually.mjs";
 import { TestServer } from "./server.mjs";
 
@@ -19,17 +21,16 @@ export class TestCluster {
     this.nodes = nodes;
   }
 
-  static async start(): Promise<TestCluster> {
+  static async start(certificates?: Certificates): Promise<TestCluster> {
     const nodes: TestServer[] = [];
-    for (let i = 0; i < 3; i++) {
-      nodes.push(await TestServer.start({ args: ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"] }));
-    }
+    const args = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+    for (let i = 0; i < 3; i++) nodes.push(await TestServer.start({ args, ...(certificates && { certificates }) }));
     const share = Math.ceil(SLOTS / nodes.length);
     for (const [i, node] of nodes.entries()) {
       await node.ask("CLUSTER", "SET-CONFIG-EPOCH", String(i + 1));
       const last = Math.min(SLOTS, (i + 1) * share) - 1;
       await node.ask("CLUSTER", "ADDSLOTSRANGE", String(i * share), String(last));
-      if (i > 0) await node.ask("CLUSTER", "MEET", "127.0.0.1", String(nodes[0]!.port));
+      if (i > 0) await node.ask("CLUSTER", "MEET", "127.0.0.1", String(nodes[0]!.tlsPort || nodes[0]!.port));
     }
     const cluster = new TestCluster(nodes);
     await eventually("all nodes know all slots", async () => {
@@ -68,7 +69,7 @@ export class TestCluster {
 
 export interface ClusterKind {
   readonly name: string;
-  connect(nodes: readonly TestServer[]): Promise<{ redis: RedisClient; close: () => unknown }>;
+  connect(nodes: readonly TestServer[], tls?: Tls): Promise<{ redis: RedisClient; close: () => unknown }>;
 }
 
 type NodeRedisLibrary = {
@@ -77,8 +78,9 @@ type NodeRedisLibrary = {
 
 const nodeRedis = (name: string, library: unknown, RESP: 2 | 3): ClusterKind => ({
   name: `${name}, RESP${RESP}`,
-  connect: async (nodes) => {
-    const redis = (library as NodeRedisLibrary).createCluster({ RESP, rootNodes: nodes.map(({ url }) => ({ url })) });
+  connect: async (nodes, tls) => {
+    const rootNodes = nodes.map((node) => ({ url: urlOf(tls ? node.tlsPort : node.port, tls) }));
+    const redis = (library as NodeRedisLibrary).createCluster({ RESP, rootNodes, defaults: { socket: { ...(tls && { tls: true, ...tls }) } } });
     redis.on("error", () => {});
     await redis.connect();
     return { redis, close: () => redis.destroy() };
@@ -93,8 +95,9 @@ type IoRedisCluster = new (nodes: object[], options?: object) => RedisClient & {
 
 const ioRedis = (name: string, Cluster: unknown): ClusterKind => ({
   name,
-  connect: async (nodes) => {
-    const redis = new (Cluster as IoRedisCluster)(nodes.map(({ port }) => ({ host: "127.0.0.1", port })));
+  connect: async (nodes, tls) => {
+    const startNodes = nodes.map((node) => ({ host: "127.0.0.1", port: tls ? node.tlsPort : node.port }));
+    const redis = new (Cluster as IoRedisCluster)(startNodes, { redisOptions: { ...(tls && { tls }) } });
     redis.on("error", () => {});
     await eventually("the cluster client is ready", () => redis.status === "ready");
     return { redis, close: () => redis.disconnect() };

@@ -9,6 +9,8 @@ export class Proxy {
   #losing: { command: string; then: () => void } | undefined;
   /** Lets nobody in. */
   refuses = false;
+  /** Takes connections, and says nothing on them. */
+  isSilent = false;
   #keeping: { command: string; until: Promise<void> } | undefined;
 
   private constructor(server: Server) {
@@ -23,6 +25,7 @@ export class Proxy {
     const proxy = new Proxy(server);
     server.on("connection", (client) => {
       if (proxy.refuses) client.destroy();
+      else if (proxy.isSilent) proxy.#hold(client);
       else proxy.#join(client, connect(target, "127.0.0.1"));
     });
     return proxy;
@@ -36,6 +39,10 @@ export class Proxy {
   /** Keeps back the next `command` until the promise is fulfilled; what comes on other connections overtakes it. */
   keepBack(command: string, until: Promise<void>): void {
     this.#keeping = { command, until };
+  }
+
+  get connections(): number {
+    return this.#sockets.size;
   }
 
   stop(): void {
@@ -63,12 +70,15 @@ export class Proxy {
       losing();
     });
     for (const [socket, other] of [[client, server], [server, client]] as const) {
-      this.#sockets.add(socket);
-      socket.on("error", () => {});
-      socket.on("close", () => {
-        this.#sockets.delete(socket);
-        other.destroy();
-      });
+      this.#hold(socket);
+      socket.on("close", () => other.destroy());
     }
+  }
+
+  #hold(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.on("error", () => {});
+    socket.on("close", () => this.#sockets.delete(socket));
+    socket.resume(); // so that its end is seen
   }
 }

@@ -10,8 +10,9 @@ import * as redis5 from "redis5";
 import * as redis50 from "redis50";
 import * as redis6 from "redis6";
 import type { RedisClient } from "@redis-lock/client";
+import type { Tls } from "./certificates.mjs";
 import { eventually } from "./eventually.mjs";
-import { freePort, TestServer } from "./server.mjs";
+import { freePort, SERVER, TestServer } from "./server.mjs";
 
 /** A master, its replica, and a sentinel that promotes the replica half a second after the master is silent. */
 export class TestSentinel {
@@ -41,7 +42,7 @@ export class TestSentinel {
       "sentinel failover-timeout locks 3000",
     ];
     writeFileSync(config, `${lines.join("\n")}\n`);
-    const sentinel = spawn(process.env["REDIS_SERVER"] || "redis-server", [config, "--sentinel"], { stdio: "ignore" });
+    const sentinel = spawn(SERVER, [config, "--sentinel"], { stdio: "ignore" });
     const client = redis6.createClient({ url: `redis://127.0.0.1:${port}` });
     client.on("error", () => {});
     await client.connect();
@@ -68,7 +69,7 @@ export class TestSentinel {
 
 export interface SentinelKind {
   readonly name: string;
-  connect(port: number): Promise<{ redis: RedisClient; close: () => unknown }>;
+  connect(port: number, tls?: Tls): Promise<{ redis: RedisClient; close: () => unknown }>;
 }
 
 type NodeRedisLibrary = {
@@ -77,9 +78,10 @@ type NodeRedisLibrary = {
 
 const nodeRedis = (name: string, library: unknown, RESP: 2 | 3): SentinelKind => ({
   name: `${name}, RESP${RESP}`,
-  connect: async (port) => {
-    const nodeClientOptions = { RESP, socket: { connectTimeout: 1000 } };
-    const options = { name: "locks", RESP, sentinelRootNodes: [{ host: "127.0.0.1", port }], nodeClientOptions };
+  connect: async (port, tls) => {
+    const socket = { connectTimeout: 1000, ...(tls && { tls: true, ...tls }) };
+    const clients = { nodeClientOptions: { RESP, socket }, sentinelClientOptions: { socket } };
+    const options = { name: "locks", RESP, sentinelRootNodes: [{ host: "127.0.0.1", port }], ...clients };
     const redis = (library as NodeRedisLibrary).createSentinel(options);
     redis.on("error", () => {});
     await redis.connect();
@@ -95,8 +97,10 @@ type IoRedisClass = new (options: object) => RedisClient & {
 
 const ioRedis = (name: string, Redis: unknown): SentinelKind => ({
   name,
-  connect: async (port) => {
-    const redis = new (Redis as IoRedisClass)({ sentinels: [{ host: "127.0.0.1", port }], name: "locks", failoverDetector: true });
+  connect: async (port, tls) => {
+    const secure = tls && { tls, sentinelTLS: tls, enableTLSForSentinelMode: true };
+    const sentinels = [{ host: "127.0.0.1", port }];
+    const redis = new (Redis as IoRedisClass)({ sentinels, name: "locks", failoverDetector: !tls, ...secure });
     redis.on("error", () => {});
     await eventually("the client is ready", () => redis.status === "ready");
     return { redis, close: () => redis.disconnect() };

@@ -5,17 +5,20 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createClient } from "redis6";
+import type { Certificates } from "./certificates.mjs";
 import { eventually } from "./eventually.mjs";
 
 const PACKAGE = resolve(import.meta.dirname, "../../..");
 const MODULE = process.env["REDIS_LOCK_MODULE"] ?? resolve(PACKAGE, "../../target/release/libredis_lock.so");
-const SERVER = process.env["REDIS_SERVER"] || "redis-server";
+export const SERVER = process.env["REDIS_SERVER"] || "redis-server";
 
 export interface Settings {
   /** Without it the server has no lock commands. */
   module?: boolean;
   /** The port to listen on: a free one if not given. */
   port?: number;
+  /** It talks TLS too, at a port of its own. */
+  certificates?: Certificates;
   /** More arguments of redis-server. */
   args?: readonly string[];
 }
@@ -23,24 +26,29 @@ export interface Settings {
 /** A redis-server of a test's own, with the module, in a folder of its own. */
 export class TestServer {
   readonly port: number;
+  /** 0 without TLS. */
+  readonly tlsPort: number;
   readonly folder: string;
   readonly #args: readonly string[];
   #process: ChildProcess | undefined;
 
-  private constructor(port: number, folder: string, args: readonly string[]) {
+  private constructor(port: number, tlsPort: number, folder: string, args: readonly string[]) {
     this.port = port;
+    this.tlsPort = tlsPort;
     this.folder = folder;
     this.#args = args;
   }
 
-  static async start({ module = true, port, args = [] }: Settings = {}): Promise<TestServer> {
+  static async start({ module = true, port, certificates, args = [] }: Settings = {}): Promise<TestServer> {
     if (module && !existsSync(MODULE)) {
       throw new Error(`no module at ${MODULE}: build it with make build, or say where it is with REDIS_LOCK_MODULE`);
     }
     const folder = mkdtempSync(join(tmpdir(), "redis-lock-node-"));
     const free = port ?? (await freePort());
+    const tlsPort = certificates === undefined ? 0 : await freePort();
     const base = ["--port", String(free), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--loglevel", "warning"];
-    const server = new TestServer(free, folder, [...base, ...(module ? ["--loadmodule", MODULE] : []), ...args]);
+    const tls = certificates?.ofServer(tlsPort) ?? [];
+    const server = new TestServer(free, tlsPort, folder, [...base, ...tls, ...(module ? ["--loadmodule", MODULE] : []), ...args]);
     await server.run();
     return server;
   }

@@ -42,6 +42,17 @@ def redirect(error: Exception) -> Redirect | None:
     return Redirect(int(found[2]), host, int(found[4]), asking=(word or found[1]) == "ASK")
 
 
+def tls_refusal(error: BaseException, what: str) -> LockConfig | None:
+    """Where one side does not take the other's certificate, or the server does not talk TLS."""
+    cause: BaseException | None = error
+    while cause is not None:
+        reason = str(getattr(cause, "reason", "")) if getattr(cause, "library", "") == "SSL" else ""
+        if any(part in reason for part in ("CERTIFICATE", "UNKNOWN_CA", "WRONG_VERSION")):
+            return LockConfig(f"{what}: {cause}. Give the client what this server asks for, such as ssl_ca_certs")
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
 def refusal(error: Exception, what: str) -> LockError:
     """An error that the server answered, as one of ours."""
     text = str(error)

@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 from contextlib import suppress
 from typing import Any
 
-from ._answers import Address, redirect, refusal
+from ._answers import Address, redirect, refusal, tls_refusal
 from ._client import Topology
 from ._request import Command, names
 from ._steps import ANSWER, Answer, Ask
@@ -74,10 +74,12 @@ class Connections:
         return answer
 
     def _failure(self, error: BaseException, sending: _Sending, used: bool, ask: Ask) -> BaseException:
-        if isinstance(error, self._errors.authentication):
-            return refusal(error, names(ask.keys))
         if not isinstance(error, self._errors.all):
             return error
+        if isinstance(error, self._errors.authentication):
+            return refusal(error, names(ask.keys))
+        if told := tls_refusal(error, names(ask.keys)):
+            return told
         late = sending.sent and isinstance(error, (self._errors.timeout, TimeoutError))
         text = f"no answer within {sending.limit:g} s" if late else f"the server can't be reached: {error}"
         return LockUnavailable(f"{ask}: {text}", sent=sending.sent, late=late, stale=used and not late)
@@ -113,6 +115,7 @@ class _Sending:
     def run(self) -> Answer:
         self._connection.connect()
         if self._asking:
+            self._connection._sock.settimeout(ANSWER)
             self._connection.send_command("ASKING")
             self._connection.read_response(disconnect_on_error=False)
         answer = self._one(self._ask.commands[0], self._ask.limit)
@@ -125,9 +128,9 @@ class _Sending:
         self.limit = limit
         sent = time.monotonic()
         self.sent = True
+        # On the socket itself: `can_read` of some clients takes what TLS says by itself, or a push, for an answer.
+        self._connection._sock.settimeout(limit if limit < FOR_EVER else None)
         self._connection.send_command(*command, check_health=False)
-        if not self._connection.can_read(timeout=limit if limit < FOR_EVER else None):
-            raise TimeoutError(f"no answer within {limit:g} s")
         return Answer(self._connection.read_response(disconnect_on_error=False), sent)
 
     def abandon(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from .._answers import Address, redirect, refusal
+from .._answers import Address, redirect, refusal, tls_refusal
 from .._client import CONNECT, Cluster, Topology
 from .._connections import FOR_EVER, HOPS, KEEP
 from .._request import Command, names
@@ -76,10 +76,12 @@ class Connections:
         return answer
 
     def _failure(self, error: BaseException, sending: _Sending, used: bool, ask: Ask) -> BaseException:
-        if isinstance(error, self._errors.authentication):
-            return refusal(error, names(ask.keys))
         if not isinstance(error, self._errors.all):
             return error
+        if isinstance(error, self._errors.authentication):
+            return refusal(error, names(ask.keys))
+        if told := tls_refusal(error, names(ask.keys)):
+            return told
         late = sending.sent and isinstance(error, (self._errors.timeout, TimeoutError))
         text = f"no answer within {sending.limit:g} s" if late else f"the server can't be reached: {error}"
         return LockUnavailable(f"{ask}: {text}", sent=sending.sent, late=late, stale=used and not late)
