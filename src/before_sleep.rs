@@ -29,19 +29,18 @@ pub fn before_sleep(module: &'static Module, ctx: &Ctx) {
         let now = module.now();
         let due = has_work || first.is_some_and(|moment| moment <= now);
         if let Some(next) = if due { work(module, ctx, now) } else { first } {
-            module.wake_up().arm(next, if due { module.now() } else { now });
+            module.wake_up.arm(next, if due { module.now() } else { now });
         }
     }
-    let has_resolved = module.engine().has_resolved();
-    if has_resolved {
+    if module.engine().has_resolved() {
         waiting::answer_all(module, ctx);
     }
-    module.set_asleep(true);
+    module.asleep.set(true);
 }
 
 /// A new cycle of the event loop begins.
 pub fn after_sleep(module: &'static Module) {
-    module.set_asleep(false);
+    module.asleep.set(false);
     module.engine().on_replies_sent();
 }
 
@@ -50,8 +49,7 @@ fn work(module: &'static Module, ctx: &Ctx, begin: Micros) -> Option<Micros> {
     let end = begin + BUDGET;
     loop {
         let now = module.now();
-        let any = module.engine().time_out_next(now);
-        if !any {
+        if !module.engine().time_out_next(now) {
             break;
         }
         if now > end {
@@ -69,8 +67,7 @@ fn work(module: &'static Module, ctx: &Ctx, begin: Micros) -> Option<Micros> {
             // Clients have their turn, then this goes on at once.
             return Some(now);
         }
-        let visit = module.engine().next_visit(now);
-        let Some(visit) = visit else { break };
+        let Some(visit) = module.engine().next_visit(now) else { break };
         let visited = make_visit(module, ctx, &visit, now);
         module.engine().end_visit(visit, visited, now);
     }

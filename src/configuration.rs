@@ -1,33 +1,67 @@
 //! The settings `lock.*`, and the warnings about settings that lose locks.
 
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+
+use redis_module::configuration::{
+    register_bool_configuration, register_i64_configuration, ConfigurationFlags,
+};
 use redis_module::{Context, RedisValue};
 
-use crate::ffi::config::{Number, Switch};
 use crate::ffi::context::Ctx;
 
 /// A hundred years in milliseconds: far below where deadlines would overflow.
 const LONGEST_MS: i64 = 100 * 365 * 86_400_000;
 
-/// Longest ttl, in milliseconds.
-pub static MAX_TTL: Number = Number::new(c"max-ttl", 86_400_000, 1, LONGEST_MS);
-/// For how long after a start or promotion no lock is granted, in milliseconds.
-pub static COOLDOWN: Number = Number::new(c"cooldown", 0, 0, LONGEST_MS);
-/// How many clients may wait for locks.
-pub static MAX_WAITERS: Number = Number::new(c"max-waiters", 100_000, 0, i32::MAX as i64);
-/// Whether a request that would wait in a circle is refused.
-pub static DEADLOCK_DETECTION: Switch = Switch::new(c"deadlock-detection", true);
+static MAX_TTL: AtomicI64 = AtomicI64::new(86_400_000);
+static COOLDOWN: AtomicI64 = AtomicI64::new(0);
+static MAX_WAITERS: AtomicI64 = AtomicI64::new(100_000);
+static DEADLOCK_DETECTION: AtomicBool = AtomicBool::new(true);
 
-/// Makes all settings known to the server.
-pub fn register(ctx: &Ctx) -> bool {
-    MAX_TTL.register(ctx)
-        && COOLDOWN.register(ctx)
-        && MAX_WAITERS.register(ctx)
-        && DEADLOCK_DETECTION.register(ctx)
+/// Longest ttl, in milliseconds.
+#[inline]
+pub fn max_ttl_ms() -> i64 {
+    MAX_TTL.load(Relaxed)
+}
+
+/// For how long after a start or promotion no lock is granted, in milliseconds.
+#[inline]
+pub fn cooldown_ms() -> i64 {
+    COOLDOWN.load(Relaxed)
+}
+
+/// How many clients may wait for locks.
+pub fn max_waiters() -> i64 {
+    MAX_WAITERS.load(Relaxed)
+}
+
+/// Whether a request that would wait in a cycle is refused.
+pub fn deadlock_detection() -> bool {
+    DEADLOCK_DETECTION.load(Relaxed)
+}
+
+/// Makes all settings known to the server, which enforces their bounds.
+pub fn register(ctx: &Ctx) {
+    let (ctx, flags) = (Context::new(ctx.as_ptr()), || ConfigurationFlags::DEFAULT);
+    for (name, value, least, most) in [
+        ("max-ttl", &MAX_TTL, 1, LONGEST_MS),
+        ("cooldown", &COOLDOWN, 0, LONGEST_MS),
+        ("max-waiters", &MAX_WAITERS, 0, i64::from(i32::MAX)),
+    ] {
+        register_i64_configuration(&ctx, name, value, value.load(Relaxed), least, most, flags(), None);
+    }
+    let (name, value) = ("deadlock-detection", &DEADLOCK_DETECTION);
+    register_bool_configuration(&ctx, name, value, value.load(Relaxed), flags(), None);
+}
+
+/// Returns whether the server knows all of them: the crate does not say.
+pub fn is_registered(ctx: &Ctx) -> bool {
+    let names = ["max-ttl", "cooldown", "max-waiters", "deadlock-detection"];
+    names.iter().all(|name| !setting(ctx, &format!("lock.{name}")).is_empty())
 }
 
 /// Warns at load where the settings can lose a lock.
 pub fn warn(ctx: &Ctx) {
-    let (cooldown, max_ttl) = (COOLDOWN.get(), MAX_TTL.get());
+    let (cooldown, max_ttl) = (cooldown_ms(), max_ttl_ms());
     let policy = setting(ctx, "maxmemory-policy");
     if policy.starts_with("allkeys-") {
         ctx.warn(&format!(

@@ -2,14 +2,14 @@
 
 use std::ffi::CStr;
 
-use crate::configuration::COOLDOWN;
+use crate::configuration::cooldown_ms;
 use crate::module::Module;
 
 /// All of them; the server puts the module's name before each.
 pub fn fields(module: &Module) -> Vec<(&'static CStr, u64)> {
     let engine = module.engine();
     let totals = engine.totals();
-    let cooldown = engine.cooldown_left_ms(COOLDOWN.get(), module.now());
+    let cooldown = engine.cooldown_left_ms(cooldown_ms(), module.now());
     vec![
         (c"held", engine.held()),
         (c"waiting", engine.queues().len() as u64),

@@ -3,8 +3,8 @@
 //! The adapter between the server and `redis-lock-engine`, which decides. The way of a command, with no way back: its
 //! file in [`commands`] (arguments to a request), [`lock_txn`] (open keys), the engine, again [`lock_txn`] (value,
 //! deadline, replication, events), reply. A request that has to wait goes to [`waiting`], and is answered by
-//! [`before_sleep`]. What happens without a command comes in through `ffi::events` and goes to [`server`] and
-//! [`keyspace`], which tell the engine; what that wants done outside commands, [`before_sleep`] does.
+//! [`before_sleep`]. What happens without a command comes in through `ffi::events` and goes to [`server`],
+//! which tells the engine; what that wants done outside commands, [`before_sleep`] does.
 #![warn(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -12,12 +12,10 @@
 compile_error!("redis-lock needs Linux: its deadlines are kept by a timerfd");
 
 mod before_sleep;
-mod blocked_client;
 mod commands;
 mod configuration;
 mod ffi;
 mod info;
-mod keyspace;
 mod lock_txn;
 mod module;
 mod server;

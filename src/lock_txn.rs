@@ -6,7 +6,7 @@ use redis_lock_core::Error;
 use redis_lock_engine::{Event, OpenLock, Rest};
 
 use crate::ffi::arguments::Str;
-use crate::ffi::context::{publishes_events, Class, Ctx};
+use crate::ffi::context::{publishes_events, Ctx, GENERIC_EVENT, MODULE_EVENT};
 use crate::ffi::events::hear_of_closes;
 use crate::ffi::key::Key;
 use crate::ffi::replicate;
@@ -162,10 +162,10 @@ impl<'c> LockTxn<'c> {
                 Event::Released => c"lock.release",
                 Event::Expired => c"lock.expired",
             };
-            ctx.notify(Class::Module, name, self.key.name());
+            ctx.notify(MODULE_EVENT, name, self.key.name());
         }
         if self.deleted {
-            ctx.notify(Class::Generic, c"del", self.key.name());
+            ctx.notify(GENERIC_EVENT, c"del", self.key.name());
         }
     }
 }

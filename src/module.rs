@@ -7,8 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use redis_lock_core::time::Micros;
 use redis_lock_engine::{Conditions, Engine};
 
-use crate::blocked_client::BlockedClient;
-use crate::configuration::COOLDOWN;
+use crate::configuration::cooldown_ms;
+use crate::ffi::blocked::BlockedClient;
 use crate::ffi::clock::monotonic_micros;
 use crate::ffi::host::LoadStep;
 use crate::ffi::value::ValueRef;
@@ -21,8 +21,11 @@ pub type ServerEngine = Engine<ValueRef, Rc<BlockedClient>>;
 pub struct Module {
     engine: RefCell<ServerEngine>,
     zero: Micros,
-    wake_up: WakeUp,
-    asleep: Cell<bool>,
+    /// What wakes the server.
+    pub wake_up: WakeUp,
+    /// Whether the event loop sleeps. Older servers run commands before they really do: what comes up then must wake
+    /// them.
+    pub asleep: Cell<bool>,
     /// Where the data set comes from that is being loaded.
     pub loading: Cell<Option<LoadStep>>,
     /// Whether an AOF, a replica, a replication backlog or a save point may be there to hear of changes. Once
@@ -87,7 +90,7 @@ impl Module {
     pub fn conditions(&self, now: Micros) -> Conditions<'static, Rc<BlockedClient>> {
         Conditions {
             now,
-            cooldown_ms: COOLDOWN.get(),
+            cooldown_ms: cooldown_ms(),
             propagate: self.must_propagate.get(),
             may_acquire: &|client| client.may_acquire(),
         }
@@ -98,16 +101,5 @@ impl Module {
     #[inline]
     pub fn now(&self) -> Micros {
         monotonic_micros() - self.zero
-    }
-
-    /// What wakes the server.
-    pub fn wake_up(&self) -> &WakeUp {
-        &self.wake_up
-    }
-
-    /// The event loop sleeps from here on. Older servers run commands before they really do: what comes up then
-    /// must wake them.
-    pub fn set_asleep(&self, asleep: bool) {
-        self.asleep.set(asleep);
     }
 }

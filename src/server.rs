@@ -1,21 +1,24 @@
-//! What the server goes through: start, loading, changes of role, children; and how it tells the module.
+//! What the server goes through: start, loading, changes of role, children, locks that come and go by other ways than the
+//! LOCK commands; and how it tells the module.
 
 use std::ffi::CStr;
 
 use redis_lock_core::time::Micros;
-use redis_lock_core::Lock;
-use redis_lock_engine::Origin;
+use redis_lock_core::{Error, Lock, TOKEN_END};
+use redis_lock_engine::{Origin, Outcome, Ticket, NOWHERE};
 
 use crate::commands::{acquire, extend, internal, read, release};
 use crate::configuration;
 use crate::ffi::arguments::Str;
 use crate::ffi::context::Ctx;
 use crate::ffi::entry::{register, Register};
+use crate::ffi::events::hear_of_arrivals;
 use crate::ffi::host::{Host, LoadStep};
+use crate::ffi::key::Key;
 use crate::ffi::load::Load;
-use crate::ffi::value::Value;
+use crate::ffi::reply::Reply;
+use crate::ffi::value::{Value, ValueRef};
 use crate::ffi::wakeup::WakeUp;
-use crate::keyspace;
 use crate::module::{wall_clock, Module};
 use crate::{before_sleep, info as info_section, waiting};
 
@@ -46,22 +49,23 @@ impl Load for Module {
         let module: &'static Module = Box::leak(Box::new(Module::new(wake_up, ctx.is_replica())));
         module.must_propagate.set(may_be_listened_to(ctx));
         module.has_other_modules.set(has_other_modules(ctx));
-        match module.wake_up().join_event_loop() {
+        match module.wake_up.join_event_loop() {
             true => Ok(module),
             false => Err("timerfd"),
         }
     }
 
     fn stop(&self) {
-        self.wake_up().leave_event_loop();
+        self.wake_up.leave_event_loop();
     }
 
-    fn register_settings(ctx: &Ctx) -> bool {
-        configuration::register(ctx)
+    fn register_settings(ctx: &Ctx) {
+        configuration::register(ctx);
     }
 
-    fn warn(ctx: &Ctx) {
+    fn check_settings(ctx: &Ctx) -> bool {
         configuration::warn(ctx);
+        configuration::is_registered(ctx)
     }
 }
 
@@ -98,7 +102,7 @@ impl Host for Module {
     /// change, and a server that found one after each of its snapshots would save for ever.
     fn on_fork(&'static self, ctx: &Ctx) {
         self.must_propagate.set(true);
-        if ctx.server_info(c"persistence", c"aof_rewrite_in_progress") != Some(0) {
+        if !ctx.is_zero("persistence", "aof_rewrite_in_progress") {
             self.is_last_due.set(true);
         }
     }
@@ -124,16 +128,40 @@ impl Host for Module {
         waiting::on_closed(self, ctx, client);
     }
 
+    fn on_reply(&'static self, ticket: Ticket) -> Result<Reply, Error> {
+        match self.tell(|engine| engine.on_reply(ticket)) {
+            Outcome::Granted(token) => Ok(Reply::token(token)),
+            Outcome::Nil => Ok(Reply::Nil),
+            Outcome::Failed(error) => Err(error),
+        }
+    }
+
+    fn on_disconnected(&'static self, ticket: Ticket) {
+        self.tell(|engine| engine.on_disconnected(ticket));
+    }
+
     fn expects_arrival(&'static self) -> bool {
         self.expects_arrival.take()
     }
 
     fn on_added(&'static self, ctx: &Ctx, name: Str, from: Origin) {
-        keyspace::on_added(self, ctx, name, from);
+        let Ok(key) = Key::peek(ctx, name) else { return };
+        let Some(value) = key.value() else { return };
+        value.move_to(key.db(), name.bytes());
+        self.tell(|engine| engine.on_added(ValueRef::new(value), from));
     }
 
+    /// Also when it is freed after it left by a way that told nobody. What has no deadline there is empty, or the engine
+    /// knows that it is gone.
     fn on_removed(&'static self, value: &Value) {
-        keyspace::on_removed(self, value);
+        if value.place() == NOWHERE {
+            return;
+        }
+        let now = Module::now(self);
+        if self.tell(|engine| engine.on_removed(ValueRef::new(value), now)) {
+            hear_of_arrivals();
+            self.expects_arrival.set(true);
+        }
     }
 
     fn info(&'static self) -> Vec<(&'static CStr, u64)> {
@@ -154,7 +182,18 @@ impl Host for Module {
     }
 
     fn on_read(&'static self, lock: &Lock, taken_over: &mut dyn FnMut() -> bool) -> Result<(), u64> {
-        keyspace::on_read(self, lock, taken_over)
+        let excessive = self.engine().excessive_token(lock, Module::now(self));
+        match excessive {
+            // What comes with its slot would be lost if it were refused.
+            Some(token) if token >= TOKEN_END || !taken_over() => return Err(token),
+            _ => {}
+        }
+        if self.loading.get() != Some(LoadStep::Rdb) {
+            // RESTORE; in an AOF it can't be told from a snapshot's value.
+            hear_of_arrivals();
+        }
+        self.expects_arrival.set(true);
+        Ok(())
     }
 }
 
@@ -163,14 +202,12 @@ impl Host for Module {
 /// replication backlog, and no child was ever forked: an AOF or replica that comes
 /// later begins with a fork, whose event comes in time (a replica's own event comes too late).
 fn may_be_listened_to(ctx: &Ctx) -> bool {
-    let none = |section, field| ctx.server_info(section, field) == Some(0);
-    let silent = !ctx.has_save_points()
-        && none(c"persistence", c"aof_enabled")
-        && none(c"stats", c"total_forks")
-        && none(c"replication", c"repl_backlog_active")
-        && none(c"replication", c"connected_slaves")
-        && !ctx.is_replica();
-    !silent
+    ctx.has_save_points()
+        || ctx.is_replica()
+        || !ctx.is_zero("persistence", "aof_enabled")
+        || !ctx.is_zero("stats", "total_forks")
+        || !ctx.is_zero("replication", "repl_backlog_active")
+        || !ctx.is_zero("replication", "connected_slaves")
 }
 
 /// This module itself is not in the list while it is being loaded.

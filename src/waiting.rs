@@ -1,46 +1,20 @@
 //! Clients that wait: joining the queue, and the reply. What becomes of a grant that was not delivered is the
 //! engine's business.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use redis_lock_core::request::Acquire;
 use redis_lock_core::time::Micros;
 use redis_lock_core::Error;
-use redis_lock_engine::{Outcome, Step, Ticket};
+use redis_lock_engine::{Step, Ticket};
 
-use crate::blocked_client::BlockedClient;
-use crate::configuration::{self, DEADLOCK_DETECTION, MAX_WAITERS};
+use crate::configuration::{self, deadlock_detection, max_waiters};
 use crate::ffi::arguments::{OwnedStr, Str};
-use crate::ffi::blocked::{self, Blocked, Handle};
+use crate::ffi::blocked::BlockedClient;
 use crate::ffi::context::Ctx;
 use crate::ffi::key::Key;
-use crate::ffi::permission::User;
 use crate::ffi::reply::Reply;
 use crate::module::Module;
-
-impl Blocked for BlockedClient {
-    type Module = Module;
-
-    fn handle(&self) -> &Handle {
-        &self.handle
-    }
-
-    fn answer(&self, module: &'static Module) -> Result<Reply, Error> {
-        let Some(ticket) = self.ticket.get() else { return Ok(Reply::Nil) };
-        match module.tell(|engine| engine.on_reply(ticket)) {
-            Outcome::Granted(token) => Ok(Reply::token(token)),
-            Outcome::Nil => Ok(Reply::Nil),
-            Outcome::Failed(error) => Err(error),
-        }
-    }
-
-    fn on_disconnect(&self, module: &'static Module) {
-        if let Some(ticket) = self.ticket.take() {
-            module.tell(|engine| engine.on_disconnected(ticket));
-        }
-    }
-}
 
 /// Puts the client of the running command into the queue of a key.
 ///
@@ -54,29 +28,22 @@ pub fn join(
     (db, name): (i32, Str),
     request: &Acquire,
 ) -> Result<Reply, Error> {
-    let client = Rc::new(BlockedClient {
-        id: ctx.client_id(),
-        handle: Handle::none(),
-        key: OwnedStr::new(name.bytes()),
-        user: User::current(ctx),
-        ticket: Cell::new(None),
-    });
+    let client = BlockedClient::current(ctx, name);
     let place = (db, name.bytes());
     let ticket = module.engine().join(place, request, (Rc::clone(&client), client.id), now);
-    client.ticket.set(Some(ticket));
     let cycle = find_cycle(module, ctx, ticket, now);
-    module.engine().admit_waiter(ticket, cycle, MAX_WAITERS.get())?;
-    if blocked::block(ctx, name.bytes(), &client) {
+    module.engine().admit_waiter(ticket, cycle, max_waiters())?;
+    if client.block(ctx, ticket) {
         return Ok(Reply::Sent);
     }
-    client.on_disconnect(module);
+    module.tell(|engine| engine.on_disconnected(ticket));
     module.engine().on_refused();
     Ok(Reply::Nil)
 }
 
 /// Over how many locks a request that has just joined waits for itself; `None` if it does not.
 fn find_cycle(module: &Module, ctx: &Ctx, ticket: Ticket, now: Micros) -> Option<usize> {
-    let mut search = module.engine().queues().search(ticket).filter(|_| DEADLOCK_DETECTION.get())?;
+    let mut search = module.engine().queues().search(ticket).filter(|_| deadlock_detection())?;
     loop {
         let step = search.step(module.engine().queues());
         let name = match step {
@@ -93,7 +60,7 @@ fn find_cycle(module: &Module, ctx: &Ctx, ticket: Ticket, now: Micros) -> Option
 /// At the end of a cycle: all whose fate was decided are answered.
 pub fn answer_all(module: &Module, ctx: &Ctx) {
     let resolved = module.engine().take_resolved();
-    resolved.iter().for_each(|client| client.handle.answer(ctx, client.id));
+    resolved.iter().for_each(|client| client.answer(ctx));
 }
 
 /// A client is being closed. If it was granted a lock in this cycle, its reply stays behind, and the grant is

@@ -43,7 +43,7 @@ fn bytes<'a>(args: Args<'a>, start: usize) -> impl Iterator<Item = &'a [u8]> {
 /// What the server allows now.
 #[inline]
 fn terms(now: Micros) -> Terms {
-    Terms { max_ttl_ms: configuration::MAX_TTL.get(), now }
+    Terms { max_ttl_ms: configuration::max_ttl_ms(), now }
 }
 
 /// Opens the keys of a command and hands them on; one needs no list.

@@ -12,61 +12,104 @@
 //! Redis 7.0 unblocks such clients right after the end of the turn; its CLIENT UNBLOCK counts the command
 //! that waited as a failed one.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::os::raw::{c_int, c_void};
 use std::ptr::null_mut;
 use std::rc::Rc;
 use std::sync::OnceLock;
 
-use redis_lock_core::{slot::neighbour, Error};
+use redis_lock_core::slot::neighbour;
+use redis_lock_engine::Ticket;
 use redis_module::raw;
 
 use super::api::{call, pointer, status};
-use super::arguments::OwnedStr;
+use super::arguments::{OwnedStr, Str};
 use super::context::Ctx;
-use super::guard::guard;
-use super::host::module;
+use super::host::with_host;
+use super::permission::User;
 use super::reply::{reply, Reply};
 
-/// A client that the module keeps waiting.
-pub trait Blocked: 'static {
-    /// What it works on: what was installed (`host.rs`).
-    type Module: Any;
-
-    /// Where the server's handle is kept.
-    fn handle(&self) -> &Handle;
-
-    /// What to reply: asked for when the module has it answered, and for CLIENT UNBLOCK … TIMEOUT.
-    ///
-    /// # Errors
-    /// What is wrong.
-    fn answer(&self, module: &'static Self::Module) -> Result<Reply, Error>;
-
-    /// The server has let it go: it will not be told anything that it was not told.
-    fn on_disconnect(&self, module: &'static Self::Module);
+/// A client that waits for the lock of a key.
+pub struct BlockedClient {
+    /// Its number.
+    pub id: u64,
+    key: OwnedStr,
+    /// Whose it is, if the server says so.
+    user: Option<User>,
+    /// The server's handle of it; null before, and once the server has let it go.
+    handle: Cell<*mut raw::RedisModuleBlockedClient>,
+    /// Its place in the queue, until the server has let it go.
+    ticket: Cell<Option<Ticket>>,
 }
 
-/// The server's handle of a blocked client; null before, and once the server has let it go.
-pub struct Handle(Cell<*mut raw::RedisModuleBlockedClient>);
-
-impl Handle {
-    /// No client yet.
-    pub const fn none() -> Self {
-        Handle(Cell::new(null_mut()))
+impl BlockedClient {
+    /// The client of the running command, which is to wait for this key.
+    pub fn current(ctx: &Ctx, key: Str) -> Rc<Self> {
+        Rc::new(BlockedClient {
+            id: ctx.client_id(),
+            key: OwnedStr::new(key.bytes()),
+            user: User::current(ctx),
+            handle: Cell::new(null_mut()),
+            ticket: Cell::new(None),
+        })
     }
 
-    /// Has the client answered: calls [`Blocked::answer`], unless the server has let it go. Only where the
-    /// client's own command is over: older servers would write the reply at once, and then another one if
+    /// Returns whether its user may still acquire what it waits for.
+    pub fn may_acquire(&self) -> bool {
+        self.user.as_ref().is_none_or(|user| user.may_acquire(self.key.as_str()))
+    }
+
+    /// Blocks the client, for which [`Ctx::may_block`] holds: it has this place in the queue. Returns whether the server
+    /// does. Valkey from 8.1 on refuses clients that are more than that: subscribed ones, say.
+    pub fn block(self: &Rc<Self>, ctx: &Ctx, ticket: Ticket) -> bool {
+        let name = OwnedStr::new(&neighbour(self.key.as_str().bytes(), unwritten()));
+        let mut keys = [name.as_str().as_ptr()];
+        self.ticket.set(Some(ticket));
+        let kept = Rc::into_raw(Rc::clone(self));
+        // SAFETY: context and key are valid; the server keeps the key's name by itself. The reference
+        // handed over lives until `on_free`. No time limit: those are kept by the module.
+        let handle = unsafe {
+            pointer!(
+                RedisModule_BlockClientOnKeys,
+                ctx.as_ptr(),
+                Some(on_ready),
+                Some(on_timeout),
+                Some(on_free),
+                0,
+                keys.as_mut_ptr(),
+                1,
+                kept.cast_mut().cast::<c_void>(),
+            )
+        };
+        let Some(handle) = handle else {
+            // SAFETY: the server has not kept the reference.
+            drop(unsafe { Rc::from_raw(kept) });
+            return false;
+        };
+        self.handle.set(handle.as_ptr());
+        // SAFETY: the handle was just made.
+        unsafe { call!(RedisModule_SetDisconnectCallback, handle.as_ptr(), Some(on_disconnect)) };
+        true
+    }
+
+    /// Has the client answered: calls [`Host::on_reply`](super::host::Host::on_reply), unless the server has let it go. Only
+    /// where the client's own command is over: older servers would write the reply at once, and then another one if
     /// the running transaction unblocked the client once more.
-    pub fn answer(&self, ctx: &Ctx, client: u64) {
-        let handle = self.0.get();
-        if handle.is_null() || (answers_by_command() && ctx.unblock(client)) {
+    pub fn answer(&self, ctx: &Ctx) {
+        let handle = self.handle.get();
+        if handle.is_null() || (answers_by_command() && ctx.unblock(self.id)) {
             return;
         }
         // Redis 7.0, or a server whose command CLIENT was renamed.
         // SAFETY: valid until `on_free` has run, which makes it null.
         unsafe { status!(RedisModule_UnblockClient, handle, null_mut()) }.expected();
+    }
+
+    /// The server has let it go: it will not be told anything that it was not told.
+    fn let_go(&self) {
+        if let Some(ticket) = self.ticket.take() {
+            with_host(|host| host.on_disconnected(ticket));
+        }
     }
 }
 
@@ -74,38 +117,6 @@ impl Handle {
 fn answers_by_command() -> bool {
     // SAFETY: takes nothing. A byte each for major, minor and patch.
     unsafe { call!(RedisModule_GetServerVersion,) >= 0x00_07_02_00 }
-}
-
-/// Blocks the client of the running command, for which [`Ctx::may_block`] holds; whether the server does.
-/// Valkey from 8.1 on refuses clients that are more than that: subscribed ones, say.
-pub fn block<B: Blocked>(ctx: &Ctx, key: &[u8], client: &Rc<B>) -> bool {
-    let name = OwnedStr::new(&neighbour(key, unwritten()));
-    let mut keys = [name.as_str().as_ptr()];
-    let kept = Rc::into_raw(Rc::clone(client));
-    // SAFETY: context and key are valid; the server keeps the key's name by itself. The reference
-    // handed over lives until `on_free`. No time limit: those are kept by the module.
-    let handle = unsafe {
-        pointer!(
-            RedisModule_BlockClientOnKeys,
-            ctx.as_ptr(),
-            Some(on_ready),
-            Some(on_timeout::<B>),
-            Some(on_free::<B>),
-            0,
-            keys.as_mut_ptr(),
-            1,
-            kept.cast_mut().cast::<c_void>(),
-        )
-    };
-    let Some(handle) = handle else {
-        // SAFETY: the server has not kept the reference.
-        drop(unsafe { Rc::from_raw(kept) });
-        return false;
-    };
-    client.handle().0.set(handle.as_ptr());
-    // SAFETY: the handle was just made.
-    unsafe { call!(RedisModule_SetDisconnectCallback, handle.as_ptr(), Some(on_disconnect::<B>)) };
-    true
 }
 
 /// What no client writes a key with, for nobody knows it.
@@ -131,43 +142,39 @@ unsafe extern "C" fn on_ready(
 }
 
 /// The client is to be answered: by the module's wish, or by CLIENT UNBLOCK … TIMEOUT.
-unsafe extern "C" fn on_timeout<B: Blocked>(
+unsafe extern "C" fn on_timeout(
     ctx: *mut raw::RedisModuleCtx,
     _: *mut *mut raw::RedisModuleString,
     _: c_int,
 ) -> c_int {
     // SAFETY: the server's context, valid during the callback.
     let ctx = unsafe { Ctx::from_raw(ctx) };
-    if let Some(client) = blocked::<B>(&ctx) {
-        guard((), || reply(&ctx, module().ok_or(Error::Internal).and_then(|module| client.answer(module))));
-    }
+    let ticket = blocked(&ctx).and_then(|client| client.ticket.get());
+    with_host(|host| reply(&ctx, ticket.map_or(Ok(Reply::Nil), |ticket| host.on_reply(ticket))));
     raw::REDISMODULE_OK as c_int
 }
 
 /// The server lets the client go unanswered: it was closed, unblocked with an error, or redirected.
-unsafe extern "C" fn on_disconnect<B: Blocked>(
-    ctx: *mut raw::RedisModuleCtx,
-    _: *mut raw::RedisModuleBlockedClient,
-) {
+unsafe extern "C" fn on_disconnect(ctx: *mut raw::RedisModuleCtx, _: *mut raw::RedisModuleBlockedClient) {
     // SAFETY: as in `on_timeout`.
     let ctx = unsafe { Ctx::from_raw(ctx) };
-    if let Some(client) = blocked::<B>(&ctx) {
-        guard((), || module().map_or((), |module| client.on_disconnect(module)));
+    if let Some(client) = blocked(&ctx) {
+        client.let_go();
     }
 }
 
-fn blocked<B>(ctx: &Ctx) -> Option<&B> {
+fn blocked(ctx: &Ctx) -> Option<&BlockedClient> {
     // SAFETY: what `block` handed over, alive until `on_free`.
     unsafe {
         let client = pointer!(RedisModule_GetBlockedClientPrivateData, ctx.as_ptr())?;
-        Some(client.cast::<B>().as_ref())
+        Some(client.cast::<BlockedClient>().as_ref())
     }
 }
 
 /// However it ended: the handle is freed next.
-unsafe extern "C" fn on_free<B: Blocked>(_: *mut raw::RedisModuleCtx, client: *mut c_void) {
+unsafe extern "C" fn on_free(_: *mut raw::RedisModuleCtx, client: *mut c_void) {
     // SAFETY: the reference that `block` handed over, given back once.
-    let client = unsafe { Rc::from_raw(client.cast::<B>()) };
-    client.handle().0.set(null_mut());
-    guard((), || module().map_or((), |module| client.on_disconnect(module)));
+    let client = unsafe { Rc::from_raw(client.cast::<BlockedClient>()) };
+    client.handle.set(null_mut());
+    client.let_go();
 }

@@ -3,23 +3,19 @@
 use std::ffi::CStr;
 use std::os::raw::{c_int, c_long};
 
-use redis_module::raw;
+use redis_module::{raw, Context};
 
-use super::api::{call, pointer, status};
+use super::api::{call, status};
 use super::arguments::Str;
 use super::log::{self, printable};
 
 /// The server's context of one call.
 pub struct Ctx(*mut raw::RedisModuleCtx);
 
-/// Classes of keyspace events.
-#[derive(Clone, Copy)]
-pub enum Class {
-    /// `d`: events of modules.
-    Module,
-    /// `g`: events of any key.
-    Generic,
-}
+/// Keyspace events of modules: `d`.
+pub const MODULE_EVENT: c_int = raw::REDISMODULE_NOTIFY_MODULE as c_int;
+/// Keyspace events of any key: `g`.
+pub const GENERIC_EVENT: c_int = raw::REDISMODULE_NOTIFY_GENERIC as c_int;
 
 impl Ctx {
     /// # Safety
@@ -99,26 +95,15 @@ impl Ctx {
         log::warn(self.0, line);
     }
 
-    /// A field of INFO that is a number; `None` where there is no such field.
-    pub fn server_info(&self, section: &CStr, field: &CStr) -> Option<i64> {
-        let mut failed = 0;
-        // SAFETY: both names end in NUL; what is got is given back before anything else.
-        let value = unsafe {
-            let info = pointer!(RedisModule_GetServerInfo, self.0, section.as_ptr())?.as_ptr();
-            let value = call!(RedisModule_ServerInfoGetFieldSigned, info, field.as_ptr(), &mut failed);
-            call!(RedisModule_FreeServerInfo, self.0, info);
-            value
-        };
-        (failed == raw::REDISMODULE_OK as c_int).then_some(value)
+    /// Returns whether a field of INFO is 0.
+    pub fn is_zero(&self, section: &str, field: &str) -> bool {
+        let value = Context::new(self.0).server_info(section).field(field);
+        value.is_some_and(|value| value.as_slice() == b"0")
     }
 
     /// Tells subscribers what happened to a key of the selected database.
     #[inline]
-    pub fn notify(&self, class: Class, event: &CStr, key: Str) {
-        let class = match class {
-            Class::Module => raw::REDISMODULE_NOTIFY_MODULE,
-            Class::Generic => raw::REDISMODULE_NOTIFY_GENERIC,
-        };
+    pub fn notify(&self, class: c_int, event: &CStr, key: Str) {
         // SAFETY: all pointers are valid for the call.
         unsafe { status!(RedisModule_NotifyKeyspaceEvent, self.0, class, event.as_ptr(), key.as_ptr()) }
             .expected();

@@ -24,8 +24,8 @@ pub enum Keys {
 
 /// A command.
 pub struct Doc {
-    /// Its name and its arguments: `[…]` may be left out, of what stands before `...` there may be several, a word in capital
-    /// letters stands for itself. Numbers go by the names that `command_info.rs` lists.
+    /// Its name and its arguments: `[…]` may be left out, of what stands before `...` there may be several, a word in
+    /// capital letters stands for itself. Numbers go by the names that `command_info.rs` lists.
     pub syntax: &'static str,
     /// How many words it has, its name included; negative: at least so many.
     pub arity: i32,

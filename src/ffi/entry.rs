@@ -1,8 +1,7 @@
-//! Where the server enters the module: one place that keeps a panic from ending it.
+//! Where the server enters the module to run a command.
 
 use std::ffi::CString;
 use std::os::raw::c_int;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use redis_lock_core::Error;
 use redis_module::raw;
@@ -12,7 +11,7 @@ use super::arguments::Args;
 use super::command_info;
 use super::context::Ctx;
 use super::doc::{Doc, Keys};
-use super::host::module;
+use super::host::{guard, module};
 use super::reply::{reply, Reply};
 
 /// A command of the module `M`.
@@ -76,8 +75,11 @@ unsafe extern "C" fn enter<M: 'static, C: Command<M>>(
     }
     // A panic comes before the reply: what replies can't panic.
     let run = || module().ok_or(Error::Internal).and_then(|module| C::run(module, &ctx, args));
-    let entered = catch_unwind(AssertUnwindSafe(|| reply(&ctx, run())));
-    if entered.is_err() {
+    let replied = guard(false, || {
+        reply(&ctx, run());
+        true
+    });
+    if !replied {
         ctx.warn(&format!("internal error in {}; please report this with the line above", C::DOC.parts().0));
         ctx.reply_error(&Error::Internal.to_string());
     }

@@ -2,15 +2,16 @@
 
 use std::any::Any;
 use std::ffi::CStr;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use redis_lock_core::time::Micros;
-use redis_lock_core::Lock;
-use redis_lock_engine::Origin;
+use redis_lock_core::{Error, Lock};
+use redis_lock_engine::{Origin, Ticket};
 
 use super::arguments::Str;
 use super::context::Ctx;
-use super::guard::guard;
 use super::main_thread::MainThread;
+use super::reply::Reply;
 use super::value::Value;
 
 /// A step in the loading of a data set.
@@ -25,7 +26,7 @@ pub enum LoadStep {
 }
 
 /// The module, as far as the server knows it.
-pub trait Host {
+pub trait Host: Any {
     /// This server decides from now on, or another one does.
     fn on_role(&'static self, is_master: bool);
     /// A data set is being loaded.
@@ -46,6 +47,13 @@ pub trait Host {
     fn after_sleep(&'static self);
     /// A client is being closed.
     fn on_client_closed(&'static self, ctx: &Ctx, client: u64);
+    /// Whoever waits here is answered now.
+    ///
+    /// # Errors
+    /// What is wrong.
+    fn on_reply(&'static self, ticket: Ticket) -> Result<Reply, Error>;
+    /// Whoever waits here was let go by the server.
+    fn on_disconnected(&'static self, ticket: Ticket);
     /// Whether the next key that arrives may be a lock; from here on it is not.
     fn expects_arrival(&'static self) -> bool;
     /// A key has arrived that may be a lock.
@@ -69,26 +77,20 @@ pub trait Host {
     fn on_read(&'static self, lock: &Lock, taken_over: &mut dyn FnMut() -> bool) -> Result<(), u64>;
 }
 
-/// The module as its commands know it, and as the server does.
-struct Installed {
-    any: &'static dyn Any,
-    host: &'static dyn Host,
-}
-
-static INSTALLED: MainThread<Installed> = MainThread::new();
+static INSTALLED: MainThread<&'static dyn Host> = MainThread::new();
 
 /// From now on this is the module.
-pub fn install<M: Host + Any>(module: &'static M) {
-    INSTALLED.get_or_init(|| Installed { any: module, host: module });
+pub fn install(module: &'static dyn Host) {
+    INSTALLED.get_or_init(|| module);
 }
 
 /// The module; none before it is loaded.
 #[inline]
 pub(super) fn host() -> Option<&'static dyn Host> {
-    INSTALLED.get().map(|installed| installed.host)
+    INSTALLED.get().copied()
 }
 
-/// Runs a callback of the server for the module: one place that keeps a panic from ending the server.
+/// Runs a callback of the server for the module.
 #[inline]
 pub(super) fn with_host(callback: impl FnOnce(&'static dyn Host)) {
     guard((), || host().map_or((), callback));
@@ -97,5 +99,12 @@ pub(super) fn with_host(callback: impl FnOnce(&'static dyn Host)) {
 /// The module as its commands know it.
 #[inline]
 pub(super) fn module<M: Any>() -> Option<&'static M> {
-    INSTALLED.get()?.any.downcast_ref()
+    let module: &dyn Any = *INSTALLED.get()?;
+    module.downcast_ref()
+}
+
+/// Runs a callback of the server; a panic in it gives `otherwise`. The one place that keeps a panic from ending the server.
+#[inline]
+pub(super) fn guard<R>(otherwise: R, callback: impl FnOnce() -> R) -> R {
+    catch_unwind(AssertUnwindSafe(callback)).unwrap_or(otherwise)
 }

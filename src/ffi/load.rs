@@ -1,22 +1,20 @@
 //! The function that the server looks for in the file.
 
-use std::any::Any;
 use std::ffi::CStr;
 use std::os::raw::c_int;
 
 use redis_module::raw;
 
-use super::api::{self, call};
+use super::api::{self, call, status};
 use super::context::Ctx;
-use super::guard::guard;
-use super::host::{install, Host};
-use super::{command_info, config, datatype, entry, events, info};
+use super::host::{guard, install, Host};
+use super::{command_info, datatype, entry, events, info};
 
 #[global_allocator]
 static ALLOCATOR: redis_module::alloc::RedisAlloc = redis_module::alloc::RedisAlloc;
 
 /// A module, as it is loaded.
-pub trait Load: Host + Any {
+pub trait Load: Host {
     /// What MODULE LIST shows, and what settings and INFO fields begin with.
     const NAME: &'static CStr;
     /// As the server counts: ten thousands, hundreds, ones.
@@ -31,10 +29,10 @@ pub trait Load: Host + Any {
     fn start(ctx: &Ctx) -> Result<&'static Self, &'static str>;
     /// It is not loaded after all: gives back what would be left of it.
     fn stop(&self);
-    /// Makes all settings known to the server; false where it refuses.
-    fn register_settings(ctx: &Ctx) -> bool;
-    /// Warns where the settings can lose a lock.
-    fn warn(ctx: &Ctx);
+    /// Makes all settings known to the server.
+    fn register_settings(ctx: &Ctx);
+    /// They have their values: warns where these can lose a lock. Returns whether all are there.
+    fn check_settings(ctx: &Ctx) -> bool;
 }
 
 /// Defines the function that the server calls when it loads the module.
@@ -101,14 +99,16 @@ fn register_all<M: Load>(ctx: &Ctx, arguments: c_int) -> Result<(), &'static str
     for register in M::COMMANDS {
         register(ctx)?;
     }
-    require(M::register_settings(ctx) && config::load(ctx), "configuration")?;
+    M::register_settings(ctx);
+    // SAFETY: called once, at load, after all settings were registered.
+    let loaded = unsafe { status!(RedisModule_LoadConfigs, ctx.as_ptr()) }.done();
+    require(loaded && M::check_settings(ctx), "configuration")?;
     require(info::register(ctx), "INFO section")?;
     if arguments > 0 {
         ctx.warn(
             "arguments are not used; set lock.* in redis.conf, by CONFIG SET, or by MODULE LOADEX ... CONFIG",
         );
     }
-    M::warn(ctx);
     // Last: a server may not forget the subscriptions of a module that failed to load.
     require(events::subscribe(ctx), "server events")
 }

@@ -53,12 +53,6 @@ impl Value {
         unsafe { &mut *self.lock.get() }
     }
 
-    /// Where it lives: database and key name.
-    pub fn home(&self) -> (i32, Bytes) {
-        // SAFETY: written only by `move_to`, on the same thread; a copy is returned.
-        (self.db.get(), unsafe { (*self.name.get()).clone() })
-    }
-
     /// It lives elsewhere now.
     pub fn move_to(&self, db: i32, name: &[u8]) {
         self.db.set(db);
@@ -114,7 +108,9 @@ impl Slot for ValueRef {
     }
 
     fn home(&self) -> (i32, Bytes) {
-        self.get().home()
+        let value = self.get();
+        // SAFETY: written only by `move_to`, on the same thread; a copy is returned.
+        (value.db.get(), unsafe { (*value.name.get()).clone() })
     }
 
     fn db(&self) -> i32 {

@@ -19,22 +19,15 @@ pub enum KeyStatus {
     OtherLimit,
 }
 
-/// How a request of this owner stands with a lock, for which somebody waits or not; `None` is a lock
-/// that does not exist. A hold past its deadline does not count; this owner's has to be taken out before a
+/// How a request of this owner stands with a lock, for which somebody waits or not. A hold past its deadline does not count; this owner's has to be taken out before a
 /// grant. Serve the line before.
 #[inline]
-pub fn key_status(
-    lock: Option<&Lock>,
-    waited_for: bool,
-    owner: &[u8],
-    limit: Limit,
-    now: Micros,
-) -> KeyStatus {
-    match lock.and_then(|lock| lock.get(owner)).filter(|hold| hold.is_live(now)) {
+pub fn key_status(lock: &Lock, waited_for: bool, owner: &[u8], limit: Limit, now: Micros) -> KeyStatus {
+    match lock.get(owner).filter(|hold| hold.is_live(now)) {
         Some(hold) if hold.limit() == limit => KeyStatus::Own(hold.token),
         Some(_) => KeyStatus::OtherLimit,
         None if waited_for => KeyStatus::Held,
-        None if lock.is_none_or(|lock| lock.admits(limit, now)) => KeyStatus::Free,
+        None if lock.admits(limit, now) => KeyStatus::Free,
         None => KeyStatus::Held,
     }
 }

@@ -17,8 +17,10 @@ use crate::{Error, Limit, MAX_META, TOKEN_END};
 pub enum Cause {
     /// Its deadline passed.
     Expired,
-    /// Its owner released it.
+    /// Its owner released it, or its grant was not delivered.
     Released,
+    /// Its last connection was closed; replicas are told that it was released.
+    SessionClosed,
 }
 
 impl Cause {
@@ -26,7 +28,7 @@ impl Cause {
     pub fn word(self) -> &'static str {
         match self {
             Cause::Expired => "EXPIRED",
-            Cause::Released => "RELEASED",
+            Cause::Released | Cause::SessionClosed => "RELEASED",
         }
     }
 

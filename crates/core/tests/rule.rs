@@ -120,9 +120,9 @@ fn the_rule_in_a_table() {
     for (holders, request, granted) in table {
         assert_eq!(lock_of(holders).admits(limit(request), 0), granted, "{request:?} beside {holders:?}");
         let expected = if granted { KeyStatus::Free } else { KeyStatus::Held };
-        assert_eq!(key_status(Some(&lock_of(holders)), false, b"new", limit(request), 0), expected);
+        assert_eq!(key_status(&lock_of(holders), false, b"new", limit(request), 0), expected);
     }
-    assert_eq!(key_status(None, false, b"new", Limit::EXCLUSIVE, 0), KeyStatus::Free);
+    assert_eq!(key_status(&Lock::default(), false, b"new", Limit::EXCLUSIVE, 0), KeyStatus::Free);
 }
 
 #[test]

@@ -7,7 +7,6 @@ use redis_lock_core::time::{after_ms, Micros};
 use redis_lock_core::{Error, Hold};
 
 use crate::engine::{Conditions, Engine};
-use crate::holds::End;
 use crate::open_lock::OpenLock;
 use crate::slot::Slot;
 
@@ -66,7 +65,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
     #[inline]
     fn status(&self, open: &OpenLock, request: &Acquire, now: Micros) -> KeyStatus {
         let is_waited_for = open.queue.is_some_and(|queue| self.queues.place(queue).is_some());
-        key_status(Some(&*open.lock), is_waited_for, request.owner, request.limit, now)
+        key_status(open.lock, is_waited_for, request.owner, request.limit, now)
     }
 
     /// Extends this owner's holds of all these locks, or none. Returns `None` if one is not held; else the token
@@ -107,7 +106,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         for open in locks {
             let open = open.as_mut();
             self.bring_up(open, owner, at);
-            released += i64::from(self.remove(open, owner, End::Released, at.now));
+            released += i64::from(self.remove(open, owner, Cause::Released, at.now));
             if let Some(queue) = open.queue {
                 self.send_away_owner(queue, owner);
                 self.grant_waiters(open, queue, at);
@@ -136,11 +135,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
     /// Another server ended holds.
     pub fn follow_drop(&mut self, open: &mut OpenLock, gone: &[Gone], now: Micros) {
         for &(cause, owner) in gone {
-            let end = match cause {
-                Cause::Expired => End::Expired,
-                Cause::Released => End::Released,
-            };
-            self.remove(open, owner, end, now);
+            self.remove(open, owner, cause, now);
         }
     }
 

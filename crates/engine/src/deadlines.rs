@@ -12,7 +12,7 @@ pub const NOWHERE: u32 = u32::MAX;
 
 const CHILDREN: usize = 4;
 
-/// What is kept in [`Deadlines`]: it is told its place whenever that changes, and is found again
+/// What is kept among the deadlines: it is told its place whenever that changes, and is found again
 /// by it.
 pub trait Entry {
     /// The entry now stands here; [`NOWHERE`] when it was taken out.
@@ -22,7 +22,7 @@ pub trait Entry {
 /// Entries with a deadline each; the earliest is known at once, every change takes logarithmic
 /// time.
 #[derive(Debug)]
-pub struct Deadlines<E> {
+pub(crate) struct Deadlines<E> {
     heap: Vec<(Micros, E)>,
 }
 
@@ -33,16 +33,6 @@ impl<E> Default for Deadlines<E> {
 }
 
 impl<E: Entry> Deadlines<E> {
-    /// How many entries there are.
-    pub fn len(&self) -> usize {
-        self.heap.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.heap.is_empty()
-    }
-
     /// The earliest deadline, and whose it is.
     #[inline]
     pub fn first(&self) -> Option<(Micros, &E)> {
@@ -98,11 +88,6 @@ impl<E: Entry> Deadlines<E> {
         for place in (0..self.heap.len()).rev() {
             self.sink(place);
         }
-    }
-
-    /// Bytes that it occupies.
-    pub fn heap_size(&self) -> usize {
-        self.heap.capacity() * std::mem::size_of::<(Micros, E)>()
     }
 
     fn settle(&mut self, place: usize) {
@@ -227,7 +212,10 @@ mod tests {
                     }
                     _ => {}
                 }
-                prop_assert_eq!(heap.len(), list.len());
+                prop_assert_eq!(heap.heap.len(), list.len());
+                // Nothing stands there.
+                heap.reschedule(list.len() as u32, -100);
+                prop_assert!(heap.remove(list.len() as u32).is_none());
                 prop_assert_eq!(heap.first().map(|(d, _)| d), list.iter().map(|(d, _)| *d).min());
                 for (deadline, item) in &list {
                     let (at, entry) = &heap.heap[item.0.get() as usize];
@@ -245,11 +233,11 @@ mod tests {
         for (i, item) in items.iter().enumerate() {
             heap.insert(i as i64, item.clone());
         }
-        let full = heap.heap_size();
+        let full = heap.heap.capacity();
         for item in &items {
             heap.remove(item.0.get());
         }
-        assert!(heap.is_empty());
-        assert!(heap.heap_size() * 16 < full, "{} of {full} bytes are left", heap.heap_size());
+        assert!(heap.heap.is_empty());
+        assert!(heap.heap.capacity() * 16 < full, "{} of {full} entries are left", heap.heap.capacity());
     }
 }

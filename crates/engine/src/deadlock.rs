@@ -87,11 +87,6 @@ impl<T> WaitQueues<T> {
 }
 
 impl Search {
-    /// The number of the database that it goes through.
-    pub fn db(&self) -> i32 {
-        self.db
-    }
-
     /// Goes on until a lock is needed, or all is known.
     pub fn step<T>(&mut self, queues: &WaitQueues<T>) -> Step {
         loop {
@@ -188,5 +183,5 @@ impl Search {
 fn requests<'a>(database: &'a Database, owner: &Bytes) -> impl Iterator<Item = Ticket> + 'a {
     let mut last = None;
     let tickets = database.tickets(owner.as_slice()).into_iter().flatten();
-    tickets.copied().filter(move |ticket| last.replace(ticket.queue()) != Some(ticket.queue()))
+    tickets.copied().filter(move |ticket| last.replace(ticket.queue) != Some(ticket.queue))
 }

@@ -33,7 +33,7 @@ pub struct Engine<S, C> {
     cooling_since: Micros,
     replica: bool,
     loading: bool,
-    watches_clients: bool,
+    pub(crate) watches_clients: bool,
     retry_at: Option<Micros>,
     pub(crate) held: u64,
     pub(crate) totals: Totals,
@@ -170,10 +170,6 @@ impl<S: Slot, C: Clone> Engine<S, C> {
     #[inline]
     pub fn watches_clients(&self) -> bool {
         self.watches_clients
-    }
-
-    pub(crate) fn watch_clients(&mut self) {
-        self.watches_clients = true;
     }
 
     /// A queue can't be served now: that is tried again soon.

@@ -68,7 +68,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         let granted = results.iter().filter(|result| result.is_ok()).count();
         let pending = (!held_before && granted > 0).then(|| {
             add(&mut self.totals.handed_over, 1);
-            self.watch_clients();
+            self.watches_clients = true;
             open.lock.change(owner.as_slice(), |hold| hold.undelivered = true);
             let (db, name) = open.place;
             self.delivery.begin(PendingGrant::new((db, name.into()), owner, token, granted))
@@ -91,8 +91,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         waiter: &Waiter<C>,
         at: &Conditions<C>,
     ) -> Result<(), Error> {
-        let token = match key_status(Some(&*open.lock), false, waiter.owner.as_slice(), waiter.limit, at.now)
-        {
+        let token = match key_status(open.lock, false, waiter.owner.as_slice(), waiter.limit, at.now) {
             KeyStatus::Own(token) => token.max(waiter.fence.unwrap_or(0)),
             KeyStatus::OtherLimit => return Err(Error::OtherLimit),
             // Held cannot be, of one whose turn it is.

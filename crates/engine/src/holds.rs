@@ -13,27 +13,6 @@ use crate::totals::{add, Totals};
 /// How many holds of one lock are removed at a time: what a crowd leaves behind does not block clients.
 const MAX_PURGED: usize = 128;
 
-/// Why a hold ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    /// Its deadline has passed.
-    Expired,
-    /// Its owner released it, or its grant was not delivered.
-    Released,
-    /// Its last connection was closed.
-    SessionClosed,
-}
-
-impl End {
-    fn total(self, totals: &mut Totals) -> &mut u64 {
-        match self {
-            End::Expired => &mut totals.expired,
-            End::Released => &mut totals.released,
-            End::SessionClosed => &mut totals.sessions_dropped,
-        }
-    }
-}
-
 impl<S: Slot, C: Clone> Engine<S, C> {
     /// Opens the lock of a key to decide about it, or `to_follow` what was decided elsewhere. `lock` is empty
     /// if the key is; `expires` says whether somebody gave the key an expiry.
@@ -79,7 +58,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
     fn purge_some(&mut self, open: &mut OpenLock, now: Micros) {
         for _ in 0..MAX_PURGED {
             let Some(hold) = open.lock.take_expired(now) else { break };
-            self.record_end(open, End::Expired, hold, now);
+            self.record_end(open, Cause::Expired, hold, now);
         }
     }
 
@@ -87,7 +66,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
     #[inline]
     pub(crate) fn purge_owner(&mut self, open: &mut OpenLock, owner: &[u8], now: Micros) {
         if open.decided && open.hold(owner).is_some_and(|hold| !hold.is_live(now)) {
-            self.remove(open, owner, End::Expired, now);
+            self.remove(open, owner, Cause::Expired, now);
         }
     }
 
@@ -142,10 +121,10 @@ impl<S: Slot, C: Clone> Engine<S, C> {
 
     /// Removes this owner's hold. Returns whether there was one.
     #[inline]
-    pub(crate) fn remove(&mut self, open: &mut OpenLock, owner: &[u8], end: End, now: Micros) -> bool {
+    pub(crate) fn remove(&mut self, open: &mut OpenLock, owner: &[u8], cause: Cause, now: Micros) -> bool {
         match open.lock.remove(owner) {
             Some(hold) => {
-                self.record_end(open, end, hold, now);
+                self.record_end(open, cause, hold, now);
                 true
             }
             None => false,
@@ -169,7 +148,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
     }
 
     #[inline]
-    fn record_end(&mut self, open: &mut OpenLock, end: End, hold: Hold, now: Micros) {
+    fn record_end(&mut self, open: &mut OpenLock, cause: Cause, hold: Hold, now: Micros) {
         self.held = self.held.saturating_sub(1);
         if !hold.sessions().is_empty() {
             self.sessions.forget(open.place, &hold);
@@ -177,13 +156,14 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         self.count(open, |totals| {
             // Never negative.
             add(&mut totals.hold_ms_sum, ms_since(hold.since, now) as u64);
-            add(end.total(totals), 1);
+            let total = match cause {
+                Cause::Expired => &mut totals.expired,
+                Cause::Released => &mut totals.released,
+                Cause::SessionClosed => &mut totals.sessions_dropped,
+            };
+            add(total, 1);
         });
-        let (event, cause) = match end {
-            End::Expired => (Event::Expired, Cause::Expired),
-            End::Released | End::SessionClosed => (Event::Released, Cause::Released),
-        };
-        open.events.push(event);
+        open.events.push(if cause == Cause::Expired { Event::Expired } else { Event::Released });
         open.touched = true;
         open.gone.push((cause, hold.into_owner()));
     }
@@ -191,13 +171,13 @@ impl<S: Slot, C: Clone> Engine<S, C> {
     /// A connection that this owner's hold was bound to is closed: if it was the last, the hold ends.
     pub(crate) fn close_session(&mut self, open: &mut OpenLock, owner: &[u8], client: u64, now: Micros) {
         if open.lock.change(owner, |hold| hold.unbind(client)) == Some(true) {
-            self.remove(open, owner, End::SessionClosed, now);
+            self.remove(open, owner, Cause::SessionClosed, now);
         }
     }
 
     #[cold]
     pub(crate) fn bind(&mut self, open: &OpenLock, owner: &[u8]) {
-        self.watch_clients();
+        self.watches_clients = true;
         if let Some(hold) = open.hold(owner) {
             self.sessions.remember(open.place, hold);
         }
@@ -215,7 +195,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
     /// told of it.
     pub(crate) fn revoke(&mut self, open: &mut OpenLock, (owner, token): (&[u8], u64), now: Micros) {
         if open.hold(owner).is_some_and(|hold| hold.undelivered && hold.token == token) {
-            self.remove(open, owner, End::Released, now);
+            self.remove(open, owner, Cause::Released, now);
         }
     }
 

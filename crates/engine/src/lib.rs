@@ -17,7 +17,7 @@
 //! - `delivery`, `replies`: a grant to one who waited, until it is known whether the client was told.
 //! - `sessions`: holds that end with a connection.
 //! - `keyspace`: DEL, RENAME, MOVE, SWAPDB, FLUSH, RESTORE.
-//! - `visits`, [`Deadlines`]: what is due outside commands.
+//! - `visits`, `deadlines`: what is due outside commands.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -39,7 +39,7 @@ mod wait_queue;
 mod wait_queues;
 mod waiting;
 
-pub use deadlines::{Deadlines, Entry, NOWHERE};
+pub use deadlines::{Entry, NOWHERE};
 pub use deadlock::{Search, Step};
 pub use delivery::Outcome;
 pub use engine::{Conditions, Engine};

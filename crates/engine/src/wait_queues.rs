@@ -21,13 +21,6 @@ pub struct Ticket {
     pub(crate) seq: Seq,
 }
 
-impl Ticket {
-    /// The queue that it is in.
-    pub fn queue(self) -> QueueId {
-        self.queue
-    }
-}
-
 /// What is known of one database: its queues by key, and who waits where.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Database {

@@ -105,8 +105,7 @@ fn acquire(
         tokens.check_fence(clock, fence)?;
     }
     let owner = &owner(attempt);
-    let decided =
-        decide_acquire([key_status(Some(&*lock).filter(|lock| !lock.is_empty()), false, owner, limit, NOW)])?;
+    let decided = decide_acquire([key_status(lock, false, owner, limit, NOW)])?;
     let Some(token) = decided.token(*tokens, clock, fence)? else {
         return Ok(Answer::Held);
     };
