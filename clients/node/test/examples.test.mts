@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { createRequire } from "node:module";
 import { after, before, describe, test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { MISSING, Postgres } from "./support/postgres.mjs";
 import { Program } from "./support/program.mjs";
 import { Project } from "./support/project.mjs";
 import { TestServer } from "./support/server.mjs";
@@ -8,7 +11,7 @@ let server: TestServer;
 let project: Project;
 before(async () => {
   server = await TestServer.start();
-  project = new Project({ redis: "redis6", ioredis: "ioredis6", "@types/node": "@types/node" });
+  project = new Project({ redis: "redis6", ioredis: "ioredis6", pg: "pg", "@types/node": "@types/node" });
 });
 after(async () => {
   project.remove();
@@ -122,4 +125,69 @@ describe("examples", () => {
     assert.match(await run("fenced-write.mjs"), /^OK\nFENCED token \d+ is not held/);
     assert.equal(await server.ask("GET", "{report}:body"), "first");
   });
+});
+
+interface Database {
+  connect(): Promise<void>;
+  query(sql: string, values?: unknown[]): Promise<{ rows: { body: string }[] }>;
+  end(): Promise<void>;
+}
+
+interface Report {
+  SCHEMA: string;
+  Overtaken: new () => Error;
+  read(database: Database, id: number, token: number): Promise<string>;
+  write(database: Database, id: number, token: number, body: string): Promise<void>;
+}
+
+const skip = process.env["REDIS_LOCK_SKIP_NOTHING"] === undefined && MISSING;
+
+describe("fenced writes to Postgres", { skip }, () => {
+  let postgres: Postgres;
+  let database: Database;
+  before(async () => {
+    postgres = await Postgres.start();
+    const { Client } = createRequire(import.meta.url)("pg") as { Client: new (options: object) => Database };
+    const { PGHOST: host, PGUSER: user, PGDATABASE } = postgres.env;
+    database = new Client({ host, user, database: PGDATABASE });
+    await database.connect();
+  });
+  after(async () => {
+    await database.end();
+    await postgres.stop();
+  });
+
+  const bodyOf = async (id: number): Promise<string> =>
+    (await database.query("SELECT body FROM report WHERE id = $1", [id])).rows[0]!.body;
+
+  test("the program, four at once", async () => {
+    const outputs = await Promise.all(Array.from({ length: 4 }, () => run("fenced-postgres.mjs", postgres.env)));
+    for (const output of outputs) assert.match(output, /^Written under token \d+\n$/);
+    assert.equal(await bodyOf(7), "a line more\n".repeat(4));
+  });
+
+  // A reads and writes under token 1, and is overtaken at any point by B under token 2.
+  for (const [i, order] of ["AABB", "ABAB", "ABBA", "BAAB", "BABA", "BBAA"].entries()) {
+    test(`in the order ${order} no acknowledged write is lost`, async () => {
+      const { SCHEMA, Overtaken, read, write } = (await import(pathToFileURL(project.path("report.mjs")).href)) as Report;
+      const id = 100 + i;
+      await database.query(SCHEMA);
+      await database.query("INSERT INTO report VALUES ($1, '')", [id]);
+      const bodies = new Map<string, string>();
+      let written = "";
+      for (const who of order) {
+        const token = who === "A" ? 1 : 2;
+        const body = bodies.get(who);
+        bodies.set(who, body ?? ""); // who is overtaken before he has read tries to write all the same
+        try {
+          if (body === undefined) bodies.set(who, await read(database, id, token));
+          else await write(database, id, token, body + who).then(() => (written += who));
+        } catch (error) {
+          assert.ok(error instanceof Overtaken, String(error));
+        }
+      }
+      assert.equal(await bodyOf(id), written);
+      assert.ok(written.includes("B"), "the last holder is never refused");
+    });
+  }
 });
