@@ -140,11 +140,14 @@ impl Agreement {
     pub fn answer(&mut self, node: usize, answer: Answer) -> Vec<Message> {
         let asked_before = self.nodes[node];
         self.nodes[node] = asked_before.after(answer);
+        let is_too_far_ahead =
+            answer == Answer::AcquireTooFarAhead && asked_before == (KeyStatus::Asked { fenced: true });
+        // Also once it is agreed: whoever still waits for this node wants to know whether others hold it there.
+        if is_too_far_ahead && self.outcome != Outcome::Failed {
+            return vec![Message { node, request: Request::Acquire { fence: None } }];
+        }
         if self.outcome != Outcome::Open {
             return Vec::new();
-        }
-        if answer == Answer::AcquireTooFarAhead && asked_before == (KeyStatus::Asked { fenced: true }) {
-            return vec![Message { node, request: Request::Acquire { fence: None } }];
         }
         let token = self.token();
         self.outcome = self.outcome_with(token);

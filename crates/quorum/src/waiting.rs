@@ -95,7 +95,8 @@ impl Waiting {
     /// words: it keeps a request in line that it would not take now. One that answers no request that writes is silent.
     async fn refused(&self) -> NodeError {
         let Some(claim) = &self.claim else { return std::future::pending().await };
-        let extend = claim.terms.extend(&claim.owner, self.ttl, None);
+        // It lengthens nothing: a grant that this does not hear of is not to last longer for that.
+        let extend = claim.terms.extend(&claim.owner, Duration::from_millis(1), None);
         loop {
             tokio::time::sleep(LOOK).await;
             match claim.quorum.nodes[self.node].ask(&extend).await {

@@ -140,6 +140,19 @@ fn too_far_ahead_is_asked_again_without_fence_once() {
 }
 
 #[test]
+fn a_node_that_finds_the_proposal_too_far_ahead_is_asked_without_it_also_once_it_is_agreed() {
+    let mut agreement = begin(3, Kind::Exclusive);
+    feed(&mut agreement, &[(1, Granted(10)), (2, Granted(10))]);
+    assert_eq!(agreement.outcome(), Outcome::Agreed(10));
+    assert_eq!(agreement.answer(0, AcquireTooFarAhead), [acquire(0, None)], "its no may be decisive");
+    assert_eq!(agreement.answer(0, Held), []);
+    assert_eq!((agreement.outcome(), agreement.nodes()[0]), (Outcome::Agreed(10), KeyStatus::Held));
+    let mut agreement = begin(3, Kind::Exclusive);
+    feed(&mut agreement, &[(1, Held), (2, Held)]);
+    assert_eq!(agreement.answer(0, AcquireTooFarAhead), [], "nothing helps any more");
+}
+
+#[test]
 fn a_refused_t_leaves_lower_ones() {
     let mut agreement = begin(3, Kind::Exclusive);
     assert_eq!(feed(&mut agreement, &[(0, Granted(5)), (1, Granted(90))]), [extend(0, 90)]);
