@@ -7,9 +7,9 @@ use crate::resp;
 use redis_lock_core::effect::{Cause, HoldEffect};
 use redis_lock_core::request::{Acquire, Extend, Terms, parse_numkeys};
 use redis_lock_core::time::{ms_since, ms_until};
-use redis_lock_core::{Bytes, Error, Limit, Lock};
+use redis_lock_core::{Bytes, Error, Hold, Limit, Lock};
 use redis_lock_engine::{Conditions, Engine, Gone, Origin, Outcome, Slot, Step, Ticket, Visit};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 const TERMS: Terms = Terms { max_ttl_ms: i64::MAX / 2_000, now: 0 };
 /// A snapshot is taken after this many commands.
@@ -25,13 +25,21 @@ struct Saved {
     last_token: Option<u64>,
 }
 
+/// What a replica is told; of a hold also how many milliseconds of it are left, and for how long it has been held.
+enum Effect {
+    Command(Vec<Vec<u8>>),
+    Drop((i32, Bytes), Vec<Gone>),
+    Hold((i32, Bytes), Hold, Vec<Gone>, i64, i64),
+}
+
 /// See the module. The engine's clock shows the time since `zero`.
 pub struct EngineNode {
     options: NodeOptions,
     pub engine: Engine<Handle, u64>,
     pub keys: BTreeMap<Key, Handle>,
-    /// A server that follows this one, without delay.
+    /// A server that follows this one, and what it has not heard.
     pub replica: Option<Box<EngineNode>>,
+    behind: VecDeque<Effect>,
     zero: Option<i64>,
     now: i64,
     wall: u64,
@@ -54,6 +62,7 @@ impl EngineNode {
             engine: Engine::new(0, false),
             keys: BTreeMap::new(),
             replica: None,
+            behind: VecDeque::new(),
             zero: None,
             now: 0,
             wall: 0,
@@ -89,33 +98,44 @@ impl EngineNode {
         let purpose = if is_release { Purpose::Release } else { Purpose::Decide };
         let handles: Vec<Handle> = names.iter().map(|name| self.handle(db, name)).collect();
         let (result, told) = with_open(&mut self.engine, &handles, purpose, with);
-        if let Some(replica) = &mut self.replica {
-            told.into_iter().for_each(|(handle, told)| replica.follow(handle.home(), told, command));
+        for (handle, told) in told {
+            let effect = match told {
+                Told::Verbatim => Effect::Command(command.to_vec()),
+                Told::Drop(gone) => Effect::Drop(handle.home(), gone),
+                Told::Hold(hold, gone) => {
+                    let (left, held) = (ms_until(hold.deadline, self.now), ms_since(hold.since, self.now));
+                    Effect::Hold(handle.home(), hold, gone, left, held)
+                }
+            };
+            self.replicate(effect);
         }
         result
     }
 
+    /// The replica hears of it, now or later.
+    fn replicate(&mut self, effect: Effect) {
+        let Some(replica) = &mut self.replica else { return };
+        self.behind.push_back(effect);
+        while self.behind.len() > self.options.replica_lag.unwrap_or(0) {
+            self.behind.pop_front().into_iter().for_each(|effect| replica.follow(effect));
+        }
+    }
+
     /// Does what its master was told to do, or has decided.
-    fn follow(&mut self, (db, name): (i32, Bytes), told: Told, command: &[Vec<u8>]) {
-        let (handle, now) = (self.handle(db, name.as_slice()), self.now);
-        match told {
-            Told::Verbatim => drop(self.run(0, command)),
-            Told::Drop(gone) => {
-                let gone = lend(&gone);
+    fn follow(&mut self, effect: Effect) {
+        let now = self.now;
+        match effect {
+            Effect::Command(args) => drop(self.run(0, &args)),
+            Effect::Drop((db, name), gone) => {
+                let handle = self.handle(db, name.as_slice());
                 with_open(&mut self.engine, &[handle], Purpose::Follow, |engine, open| {
-                    engine.follow_drop(&mut open[0].0, &gone, now);
+                    engine.follow_drop(&mut open[0].0, &lend(&gone), now);
                 });
             }
-            Told::Hold(hold, gone) => {
-                let effect = HoldEffect {
-                    owner: hold.owner(),
-                    ttl_ms: ms_until(hold.deadline, now),
-                    token: hold.token,
-                    limit: hold.limit(),
-                    held_ms: ms_since(hold.since, now),
-                    meta: hold.meta(),
-                    gone: lend(&gone),
-                };
+            Effect::Hold((db, name), hold, gone, ttl_ms, held_ms) => {
+                let handle = self.handle(db, name.as_slice());
+                let (owner, token, limit, meta) = (hold.owner(), hold.token, hold.limit(), hold.meta());
+                let effect = HoldEffect { owner, ttl_ms, token, limit, held_ms, meta, gone: lend(&gone) };
                 with_open(&mut self.engine, &[handle], Purpose::Follow, |engine, open| {
                     engine.follow_hold(&mut open[0].0, &effect, now);
                 });
@@ -168,8 +188,8 @@ impl EngineNode {
 
     /// The server's own commands, and the same for the replica.
     fn run_core(&mut self, name: &str, args: &[Vec<u8>]) -> Vec<u8> {
-        if let Some(replica) = self.replica.as_mut().filter(|_| name != "CLIENT") {
-            replica.run_core(name, args);
+        if name != "CLIENT" {
+            self.replicate(Effect::Command(args.to_vec()));
         }
         match (name, args) {
             ("DEL", [_, key]) => resp::integer(u64::from(self.remove((0, key.clone())))),
@@ -345,6 +365,7 @@ impl EngineNode {
         (replica.zero, replica.now, replica.wall) = (self.zero, self.now, self.wall);
         replica.start(self.save(), true);
         self.replica = Some(Box::new(replica));
+        self.behind.clear();
     }
 
     /// Its clients get other numbers than those of this server.
@@ -448,6 +469,7 @@ impl Node for EngineNode {
         }
         if first {
             self.engine = Engine::new(self.wall.saturating_sub(self.now.unsigned_abs()), false);
+            self.options.replica_lag.into_iter().for_each(|_| self.attach_replica());
         }
     }
 
@@ -455,10 +477,23 @@ impl Node for EngineNode {
         self.waiting.clear();
         self.output.clear();
         let saved = match keep {
-            Persistence::Always => self.save(),
-            Persistence::Lost => Saved::default(),
-            Persistence::Snapshot => self.snapshot.clone(),
+            Persistence::Lost => Some(Saved::default()),
+            Persistence::Snapshot => Some(self.snapshot.clone()),
+            Persistence::Promoted => None,
+            Persistence::Always => Some(self.save()),
         };
-        self.start(saved, false);
+        match (saved, self.replica.take()) {
+            (None, Some(mut replica)) => {
+                replica.skip_clients(self);
+                replica.promote();
+                *self = *replica;
+                self.snapshot = self.save();
+            }
+            (saved, _) => {
+                let saved = saved.unwrap_or_else(|| self.save());
+                self.start(saved, false);
+            }
+        }
+        self.options.replica_lag.into_iter().for_each(|_| self.attach_replica());
     }
 }

@@ -135,7 +135,9 @@ impl Fault {
 
     async fn kill_server(&mut self) {
         let server = self.server();
-        let keep = match (self.world.scenario.lossy, self.random.random_range(0..3)) {
+        let scenario = &self.world.scenario;
+        let keep = match (scenario.lossy, self.random.random_range(0..3)) {
+            _ if scenario.replicated && self.random.random_bool(0.5) => Persistence::Promoted,
             (true, 0) => Persistence::Lost,
             (true, 1) => Persistence::Snapshot,
             _ => Persistence::Always,
@@ -144,6 +146,7 @@ impl Fault {
             Persistence::Always => "server killed",
             Persistence::Lost => "server killed, data lost",
             Persistence::Snapshot => "server killed, old snapshot",
+            Persistence::Promoted => "server killed, replica promoted",
         };
         self.note(kind, || format!("node {server}"));
         self.world.hosts[server].kill();

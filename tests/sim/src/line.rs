@@ -14,7 +14,6 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use redis_lock_quorum::{Kind, Renewal, order};
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::task::spawn_local;
@@ -98,18 +97,22 @@ pub async fn run(world: &Rc<World>, random: &mut SmallRng) {
     tokio::time::sleep(WHILE).await;
     let disturbed = world.time.now();
     let stalls = disturb(world, random, plan).await;
+    let over = world.time.now();
     let since = match keeper {
         // Dropped, its lock is released.
         Some(keeper) => {
             keeper.abort();
             world.history.ended(0);
-            world.time.now()
+            over
         }
         None => disturbed,
     };
+    // Whoever is cut off from the line may have to wait until that is over, while the others keep the lock busy.
+    let cut_off = if plan == Plan::CutOff { cut_off(world) } else { 0 };
+    let since = |client: usize| if client < cut_off { over } else { since };
     tokio::time::sleep(stalls * ttl + SLACK + WHILE).await;
     let most = stalls * ttl + SLACK + world.scenario.clients as u32 * TURN;
-    judge(&world.history, plan, hasty.number, since..world.time.now(), micros(most));
+    judge(&world.history, plan, hasty.number, (since, world.time.now()), micros(most));
 }
 
 async fn start(world: &Rc<World>, random: &mut SmallRng) -> Rc<Process> {
@@ -189,6 +192,11 @@ async fn keep(world: Rc<World>, process: Rc<Process>) {
     history.violation(RESOURCE, format!("#{operation} was pushed out: {error}"));
 }
 
+/// How many clients are cut off, the first ones.
+fn cut_off(world: &World) -> usize {
+    1 + world.scenario.clients / 3
+}
+
 /// Returns how many ttls the line may stand still for that.
 async fn disturb(world: &Rc<World>, random: &mut SmallRng, plan: Plan) -> u32 {
     let ranked = order::rank(RESOURCE, urls(world.hosts.len()).iter().map(|url| &url["redis://".len()..]));
@@ -211,7 +219,7 @@ async fn disturb(world: &Rc<World>, random: &mut SmallRng, plan: Plan) -> u32 {
             host.thaw();
         }
         Plan::CutOff => {
-            let some = 1 + world.scenario.clients / 3;
+            let some = cut_off(world);
             history.fault("stall", || format!("{some} clients and node {node}"));
             let ways = || (0..some).flat_map(|client| BOTH.map(|way| (client, way)));
             ways().for_each(|(client, way)| world.network.silence(client, node, way));
@@ -242,15 +250,15 @@ async fn disturb(world: &Rc<World>, random: &mut SmallRng, plan: Plan) -> u32 {
     1
 }
 
-/// What must be true: from then on nobody waited for longer than `most`; and if nothing was wrong, they were served in the
-/// order in which they came.
-fn judge(history: &History, plan: Plan, hasty: usize, time: Range<i64>, most: i64) {
+/// What must be true: up to `end` nobody waited for longer than `most`, counted for each client from some moment on; and if
+/// nothing was wrong, they were served in the order in which they came.
+fn judge(history: &History, plan: Plan, hasty: usize, (since, end): (impl Fn(usize) -> i64, i64), most: i64) {
     let operations = history.operations();
     for (number, operation) in
         operations.iter().enumerate().filter(|(_, operation)| operation.client != hasty)
     {
-        let end = if operation.completed.is_some() { operation.completed_at } else { time.end };
-        let waited = end - operation.invoked_at.max(time.start);
+        let end = if operation.completed.is_some() { operation.completed_at } else { end };
+        let waited = end - operation.invoked_at.max(since(operation.client));
         if waited > most {
             let (waited, most) = (waited / 1_000, most / 1_000);
             history

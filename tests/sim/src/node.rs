@@ -11,6 +11,8 @@ pub enum Persistence {
     Lost,
     /// What there was at some earlier moment.
     Snapshot,
+    /// What its replica has, which takes its place.
+    Promoted,
 }
 
 /// How a server is configured.
@@ -18,6 +20,8 @@ pub enum Persistence {
 pub struct NodeOptions {
     /// `lock.cooldown`.
     pub cooldown_ms: u64,
+    /// Whether a replica follows it, and how many effects that may be behind.
+    pub replica_lag: Option<usize>,
     /// For what it draws by chance: the moment of a snapshot.
     pub seed: u64,
     /// What is deliberately wrong.

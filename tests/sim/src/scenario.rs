@@ -12,6 +12,8 @@ use std::time::Duration;
 pub const MAX_TTL_MS: u64 = 3_000;
 /// How far wall clocks are apart, where they are not wild: in microseconds.
 const WALL_ERROR: i64 = 2_000_000;
+/// How many effects a replica is behind.
+const MAX_LAG: usize = 20;
 const HOUR: i64 = 3_600_000_000;
 
 /// What a resource is used for: kinds that may meet on it.
@@ -57,6 +59,8 @@ pub struct Scenario {
     /// Longest pause of a worker between two requests, in milliseconds.
     pub idle_ms: u64,
     pub cooldown_ms: u64,
+    /// Whether servers have replicas: up to date, or behind if servers lose data.
+    pub replicated: bool,
 }
 
 impl Scenario {
@@ -88,6 +92,7 @@ impl Scenario {
             several: if mutant == Some(Mutant::ConfirmsUnconditionally) { 0.9 } else { 0.1 },
             idle_ms: [3, 30, 200][random.random_range(0..3)],
             cooldown_ms: if lossy && timed { MAX_TTL_MS } else { 0 },
+            replicated: random.random_bool(0.5),
         }
     }
 
@@ -110,7 +115,8 @@ impl Scenario {
     }
 
     pub fn node_options(&self, seed: u64, mutant: Option<Mutant>) -> NodeOptions {
-        NodeOptions { cooldown_ms: self.cooldown_ms, seed, mutant }
+        let replica_lag = self.replicated.then_some(if self.lossy { MAX_LAG } else { 0 });
+        NodeOptions { cooldown_ms: self.cooldown_ms, replica_lag, seed, mutant }
     }
 
     /// By how much a clock's rate is wrong.

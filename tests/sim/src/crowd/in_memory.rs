@@ -25,7 +25,7 @@ pub struct InMemory {
 
 impl InMemory {
     pub fn new(mutant: Option<Mutant>) -> InMemory {
-        let mut node = EngineNode::new(NodeOptions { cooldown_ms: 0, seed: 0, mutant });
+        let mut node = EngineNode::new(NodeOptions { cooldown_ms: 0, replica_lag: None, seed: 0, mutant });
         node.set_clocks(0, WALL as u64);
         if mutant != Some(Mutant::ReadersOvertake) {
             // That one would show in the replica first.
