@@ -24,7 +24,7 @@ pub struct Ticket {
 /// What is known of one database: its queues by key, and who waits where.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Database {
-    queues: HashMap<Bytes, QueueId>,
+    pub queues: HashMap<Bytes, QueueId>,
     owners: HashMap<Bytes, BTreeSet<Ticket>>,
 }
 
