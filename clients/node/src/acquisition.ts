@@ -6,7 +6,7 @@ import { integer } from "./integer.js";
 import { Line } from "./line.js";
 import { releaseInBackground } from "./release.js";
 import type { Request } from "./request.js";
-import { now, pause, within } from "./within.js";
+import { NoAnswer, now, pause, within } from "./within.js";
 
 export interface Grant {
   readonly token: number;
@@ -70,6 +70,7 @@ export class Acquisition {
       if (this.#request.signal?.aborted) throw this.#request.signal.reason;
       const told = failure(this.#what, error);
       if (!(told instanceof LockUnavailable) || now() >= patience || this.#asker.server.closed()) throw told;
+      if (error instanceof NoAnswer) await this.#asker.server.lookAgain(this.#keys[0]!);
       await this.#pause(patience);
       return undefined;
     }

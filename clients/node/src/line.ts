@@ -2,7 +2,7 @@ import type { Asker } from "./asker.js";
 import * as commands from "./commands.js";
 import type { Request } from "./request.js";
 import type { Connection } from "./server.js";
-import { now, within } from "./within.js";
+import { NoAnswer, now, within } from "./within.js";
 
 // The server answers when the time is up; one that is frozen does not.
 const GRACE_MS = 1000;
@@ -10,6 +10,8 @@ const GRACE_MS = 1000;
 // How often to look whether the place is still there: at first, and after the pauses have doubled.
 const FIRST_LOOK_MS = 10_000;
 const LAST_LOOK_MS = 60_000;
+// Where nobody answered, and another may do so now.
+const NEXT_LOOK_MS = 2000;
 
 /** Sends, and knows whether the answer leaves a doubt. */
 type Ask = (send: () => Promise<unknown>) => Promise<number | null>;
@@ -74,11 +76,16 @@ export class Line {
   // A server that is frozen, cut off or replaced tells nobody that its line is gone. So the one that the client uses now
   // is asked; if this owner is unknown there, the wait begins again. Where it may not be asked, the wait goes on.
   #lookAfter(key: string, ms: number): void {
-    const { server, owner } = this.#asker;
+    const { server, owner, timeout } = this.#asker;
     const look = setTimeout(async () => {
-      const info = await server.send(key, ["LOCK.INFO", key]).catch(() => owner);
+      let next = Math.min(ms * 2, LAST_LOOK_MS);
+      const info = await within(timeout, undefined, server.send(key, ["LOCK.INFO", key])).catch(async (error: unknown) => {
+        if (error instanceof NoAnswer) await server.lookAgain(key);
+        next = NEXT_LOOK_MS;
+        return owner;
+      });
       if (this.#look !== look) return;
-      if (mentions(info, owner)) this.#lookAfter(key, Math.min(ms * 2, LAST_LOOK_MS));
+      if (mentions(info, owner)) this.#lookAfter(key, next);
       else this.#connection.close();
     }, ms);
     this.#look = look.unref();

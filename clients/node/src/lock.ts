@@ -7,7 +7,7 @@ import { failure } from "./failure.js";
 import { integer } from "./integer.js";
 import { release, releaseInBackground } from "./release.js";
 import type { Request } from "./request.js";
-import { now, within } from "./within.js";
+import { NoAnswer, now, within } from "./within.js";
 
 const PAUSE_MS = 200;
 
@@ -116,12 +116,13 @@ export class Lock implements AsyncDisposable {
     this.#renewal = setTimeout(() => void this.#renew(), ms).unref();
   }
 
-  // A renewal that is never answered needs no time limit of its own: the lock's end comes.
+  // A renewal that is not answered leaves time for another, perhaps at another server.
   async #renew(): Promise<void> {
     let next = this.#ttl / 2;
     try {
-      await this.#extend(this.#ttl);
+      await within(this.#ttl / 8, undefined, this.#extend(this.#ttl));
     } catch (error) {
+      if (error instanceof NoAnswer) await this.#asker.server.lookAgain(this.#keys[0]!);
       const told = failure(this.#what, error);
       if (!(told instanceof LockUnavailable)) this.#lose(told.message, told);
       next = Math.min(PAUSE_MS, this.#ttl / 10);

@@ -3,7 +3,7 @@ import * as commands from "./commands.js";
 import { LockUnavailable } from "./errors.js";
 import { failure } from "./failure.js";
 import { integer } from "./integer.js";
-import { now, pause, within } from "./within.js";
+import { NoAnswer, now, pause, within } from "./within.js";
 
 const PAUSE_MS = 100;
 
@@ -17,6 +17,7 @@ export async function release({ server, owner }: Asker, keys: readonly string[],
     } catch (error) {
       const told = failure(`${keys.join(", ")} is not released, its ttl will end it`, error);
       if (!(told instanceof LockUnavailable) || server.closed() || now() >= end) throw told;
+      if (error instanceof NoAnswer) await server.lookAgain(keys[0]!);
       await pause(Math.min(PAUSE_MS, end - now()));
     }
   }

@@ -24,7 +24,7 @@ for (const kind of SENTINEL_KINDS) {
         await assert.rejects(locks.acquire("a", { ttl: "20s" }), LockHeld);
         const waiting = locks.acquire("a", { ttl: "20s", wait: "40s" });
         await master.untilWaiting("a", 1);
-        await master.ask("WAIT", "1", "5000");
+        await replica.untilCaughtUp(master);
         await master.kill();
         await sentinel.untilPromoted();
         await replica.untilWaiting("a", 1);
@@ -45,7 +45,7 @@ for (const kind of SENTINEL_KINDS) {
         await master.ask("LOCK.ACQUIRE", "b", "somebody", "600000");
         const waiting = locks.acquire("b", { ttl: "20s", wait: "1h" });
         await master.untilWaiting("b", 1);
-        await master.ask("WAIT", "1", "5000");
+        await replica.untilCaughtUp(master);
         master.freeze();
         await sentinel.untilPromoted();
         await eventually("it waits at the new master", async () => (await replica.standing("b")).waiters === 1, 30_000);

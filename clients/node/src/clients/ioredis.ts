@@ -23,6 +23,7 @@ interface IoRedisCluster {
   readonly slots: readonly (readonly string[] | undefined)[];
   call(command: string, ...args: readonly string[]): Promise<unknown>;
   nodes(role: "master"): readonly IoRedis[];
+  refreshSlotsCache(done: () => void): void;
 }
 
 export function isIoRedis(redis: unknown): redis is IoRedis {
@@ -41,6 +42,7 @@ export function ioRedis(redis: IoRedis): Server {
     keyPrefix: String(redis.options.keyPrefix ?? ""),
     send: async (_key, command) => call(redis, command),
     open: () => own(() => redis),
+    lookAgain: async () => {},
     closed: () => redis.status === "end",
   };
 }
@@ -72,6 +74,7 @@ export function ioRedisCluster(cluster: IoRedisCluster): Server {
         if (master === undefined) throw new Error(`no master is known for the slot of ${JSON.stringify(key)}`);
         return master;
       }),
+    lookAgain: () => new Promise((done) => cluster.refreshSlotsCache(() => done())),
     closed: () => cluster.status === "end",
   };
 }

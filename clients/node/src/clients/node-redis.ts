@@ -1,10 +1,12 @@
 import type { Connection, Server } from "../server.js";
 import { type OwnClient, OwnConnection } from "./own-connection.js";
 import { slotOf } from "./slot.js";
+import { within } from "../within.js";
 
 // What is used of node-redis 5 and 6.
 interface NodeRedis {
   readonly isOpen: boolean;
+  readonly isReady: boolean;
   readonly options?: { readonly socket?: object };
   sendCommand(args: string[], options: object): Promise<unknown>;
   duplicate(overrides: object): NodeRedis;
@@ -20,9 +22,16 @@ interface NodeRedisPool {
   execute<T>(task: (client: NodeRedis) => T): Promise<T>;
 }
 
-interface NodeRedisCluster<Node = unknown> {
+interface Node {
+  readonly client?: NodeRedis;
+}
+
+interface NodeRedisCluster {
   readonly isOpen: boolean;
   readonly slots: readonly ({ readonly master: Node } | undefined)[];
+  readonly masters: readonly Node[];
+  /** Not in the first versions. */
+  readonly _slots?: { rediscover(client: NodeRedis): Promise<unknown> };
   sendCommand(firstKey: string, isReadonly: boolean, args: string[], options: object): Promise<unknown>;
   nodeClient(node: Node): NodeRedis | Promise<NodeRedis>;
 }
@@ -55,11 +64,14 @@ export const isNodeRedisSentinel = (redis: unknown): redis is NodeRedisSentinel 
 // Integers and texts as they are by default, whatever the client maps types to.
 const PLAIN = { typeMapping: {} };
 
+const LOOK_MS = 2000;
+
 export function nodeRedis(client: NodeRedis): Server {
   return {
     keyPrefix: keyPrefixOf(client),
     send: async (_key, command) => client.sendCommand([...command], PLAIN),
     open: () => own((copy) => copy(client)),
+    lookAgain: async () => {},
     closed: () => !client.isOpen,
   };
 }
@@ -69,22 +81,49 @@ export function nodeRedisPool(pool: NodeRedisPool): Server {
     keyPrefix: keyPrefixOf(pool),
     send: async (_key, command) => pool.sendCommand([...command], PLAIN),
     open: () => own((copy) => pool.execute(copy)),
+    lookAgain: async () => {},
     closed: () => !pool.isOpen,
   };
 }
 
+/**
+ * A master that died is waited for by node-redis 5, as long as that takes, with all commands for it. And whatever version:
+ * who is frozen is not seen to be. So another master is asked here who has taken over.
+ */
 export function nodeRedisCluster(cluster: NodeRedisCluster): Server {
+  const masterOf = (key: string): Node | undefined => cluster.slots[slotOf(key)]?.master;
+  const isCutOff = (node: Node | undefined): boolean => node?.client?.isReady === false;
+  const lookAgain = async (key: string): Promise<void> => {
+    const others = cluster.masters.filter((node) => node !== masterOf(key) && node.client?.isReady === true);
+    const other = others[Math.floor(Math.random() * others.length)];
+    if (other !== undefined) await within(LOOK_MS, undefined, rediscover(cluster, other)).catch(() => {});
+  };
+  const send = async (key: string, command: readonly string[]): Promise<unknown> => {
+    if (isCutOff(masterOf(key))) await lookAgain(key);
+    if (isCutOff(masterOf(key))) throw new Error("there is no connection to the master of its slot");
+    return cluster.sendCommand(key, false, [...command], PLAIN);
+  };
   return {
     keyPrefix: keyPrefixOf(cluster),
-    send: async (key, command) => cluster.sendCommand(key, false, [...command], PLAIN),
+    send,
+    lookAgain,
     open: (key) =>
       own(async (copy) => {
-        const shard = cluster.slots[slotOf(key)];
-        if (shard === undefined) throw new Error(`no master is known for the slot of ${JSON.stringify(key)}`);
-        return copy(await cluster.nodeClient(shard.master));
+        const master = masterOf(key);
+        if (master === undefined) throw new Error(`no master is known for the slot of ${JSON.stringify(key)}`);
+        return copy(master.client ?? (await cluster.nodeClient(master)));
       }),
     closed: () => !cluster.isOpen,
   };
+}
+
+async function rediscover(cluster: NodeRedisCluster, node: Node): Promise<void> {
+  if (cluster._slots !== undefined) return void (await cluster._slots.rediscover(node.client!));
+  // Asked for what belongs to the others, it says so, and the client looks for the slots anew.
+  const slots = Array.from({ length: 1000 }, (_, i) => [String(i), cluster.slots[slotOf(String(i))]?.master] as const);
+  const [its] = slots.find(([, master]) => master === node) ?? [];
+  const [others] = slots.find(([, master]) => master !== node) ?? [];
+  if (its !== undefined && others !== undefined) await cluster.sendCommand(its, false, ["EXISTS", others], PLAIN);
 }
 
 export function nodeRedisSentinel(sentinel: NodeRedisSentinel): Server {
@@ -92,6 +131,7 @@ export function nodeRedisSentinel(sentinel: NodeRedisSentinel): Server {
     keyPrefix: keyPrefixOf(sentinel),
     send: async (_key, command) => sentinel.sendCommand(false, [...command], PLAIN),
     open: () => own((copy) => sentinel._execute(false, async (client) => copy(client))),
+    lookAgain: async () => {},
     closed: () => !sentinel.isOpen,
   };
 }

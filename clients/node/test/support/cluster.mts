@@ -12,6 +12,7 @@ import { eventually } from "./eventually.mjs";
 import { TestServer } from "./server.mjs";
 
 const SLOTS = 16384;
+const ARGS = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--repl-diskless-sync-delay", "0"];
 
 /** Three masters that share the slots. */
 export class TestCluster {
@@ -23,8 +24,7 @@ export class TestCluster {
 
   static async start(certificates?: Certificates): Promise<TestCluster> {
     const nodes: TestServer[] = [];
-    const args = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
-    for (let i = 0; i < 3; i++) nodes.push(await TestServer.start({ args, ...(certificates && { certificates }) }));
+    for (let i = 0; i < 3; i++) nodes.push(await TestServer.start({ args: ARGS, ...(certificates && { certificates }) }));
     const share = Math.ceil(SLOTS / nodes.length);
     for (const [i, node] of nodes.entries()) {
       await node.ask("CLUSTER", "SET-CONFIG-EPOCH", String(i + 1));
@@ -39,6 +39,32 @@ export class TestCluster {
       return shards.every(({ length }) => length === 3) && states.every((state) => state.includes("cluster_state:ok"));
     });
     return cluster;
+  }
+
+  /** A node that follows this one, and is known to all as its replica. */
+  async replicate(master: TestServer): Promise<TestServer> {
+    const replica = await TestServer.start({ args: ARGS });
+    await replica.ask("CLUSTER", "MEET", "127.0.0.1", String(master.port));
+    const id = await master.ask<string>("CLUSTER", "MYID");
+    await eventually("it knows its master", async () => (await replica.ask("CLUSTER", "REPLICATE", id)) === "OK");
+    await this.untilFollows(replica, master);
+    return replica;
+  }
+
+  /** Until a node is a replica that has all, and that every master knows as one. */
+  async untilFollows(replica: TestServer, master: TestServer): Promise<void> {
+    const id = await replica.ask<string>("CLUSTER", "MYID");
+    const known = new RegExp(`^${id} .*slave .* connected`, "m");
+    await eventually(
+      "the replica is in sync, and known to all",
+      async () => {
+        const nodes = await Promise.all(this.nodes.map((node) => node.ask<string>("CLUSTER", "NODES")));
+        const link = await replica.ask<string>("INFO", "replication");
+        return link.includes("master_link_status:up") && nodes.every((text) => known.test(text.replaceAll("myself,", "")));
+      },
+      30_000,
+    );
+    await replica.untilCaughtUp(master);
   }
 
   async ownerOf(key: string): Promise<TestServer> {

@@ -93,6 +93,16 @@ export class TestServer {
     await eventually(`nobody holds ${key} or waits for it`, free, ms);
   }
 
+  /** Until this replica has all that its master has now. */
+  async untilCaughtUp(master: TestServer): Promise<void> {
+    const wanted = await master.offset();
+    await eventually("the replica has what its master has", async () => (await this.offset()) >= wanted, 30_000);
+  }
+
+  async offset(): Promise<number> {
+    return Number(/master_repl_offset:(\d+)/.exec(await this.ask<string>("INFO", "replication"))![1]);
+  }
+
   /** How many connections there are, but the one that asks. */
   async connections(): Promise<number> {
     const list = await this.ask<string>("CLIENT", "LIST", "TYPE", "normal");
