@@ -70,7 +70,7 @@ export class Acquisition {
       if (this.#request.signal?.aborted) throw this.#request.signal.reason;
       const told = failure(this.#what, error);
       if (!(told instanceof LockUnavailable) || now() >= patience || this.#asker.server.closed()) throw told;
-      if (error instanceof NoAnswer) await this.#asker.server.lookAgain(this.#keys[0]!);
+      if (error instanceof NoAnswer) this.#asker.server.lookAgain(this.#keys[0]!);
       await this.#pause(patience);
       return undefined;
     }

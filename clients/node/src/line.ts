@@ -79,8 +79,8 @@ export class Line {
     const { server, owner, timeout } = this.#asker;
     const look = setTimeout(async () => {
       let next = Math.min(ms * 2, LAST_LOOK_MS);
-      const info = await within(timeout, undefined, server.send(key, ["LOCK.INFO", key])).catch(async (error: unknown) => {
-        if (error instanceof NoAnswer) await server.lookAgain(key);
+      const info = await within(timeout, undefined, server.send(key, ["LOCK.INFO", key])).catch((error: unknown) => {
+        if (error instanceof NoAnswer) server.lookAgain(key);
         next = NEXT_LOOK_MS;
         return owner;
       });

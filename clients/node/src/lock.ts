@@ -21,7 +21,9 @@ export class Lock implements AsyncDisposable {
   readonly #keys: readonly string[];
   readonly #ttl: number;
   readonly #onRelease: () => void;
-  readonly #lost = new AbortController();
+  #loss: LockLost | undefined;
+  /** Made when somebody asks for the signal: most locks are released before anybody does. */
+  #told: AbortController | undefined;
   #validUntil: number;
   #end: NodeJS.Timeout | undefined;
   #renewal: NodeJS.Timeout | undefined;
@@ -36,19 +38,20 @@ export class Lock implements AsyncDisposable {
     this.#ttl = request.ttl;
     this.#onRelease = onRelease;
     this.#validUntil = grant.validUntil;
-    this.#watch();
     if (request.renew) this.#renewIn(this.#ttl / 2);
+    else this.#watch();
   }
 
   /** Aborted as soon as the lock is known to be lost, with a `LockLost` as its reason. Hand it to the work. */
   get signal(): AbortSignal {
-    return this.#lost.signal;
+    this.#told ??= new AbortController();
+    if (this.#loss !== undefined) this.#told.abort(this.#loss);
+    return this.#told.signal;
   }
 
   /** How many milliseconds the lock is ours for certain, from now. */
   get remaining(): number {
-    const over = this.#released !== undefined || this.#lost.signal.aborted;
-    return over ? 0 : Math.max(0, this.#validUntil - now());
+    return this.#isOver ? 0 : Math.max(0, this.#validUntil - now());
   }
 
   /**
@@ -58,7 +61,7 @@ export class Lock implements AsyncDisposable {
   throwIfLost(): void {
     if (this.#released !== undefined) throw new LockLost(`${this.#what} was released`);
     if (now() >= this.#validUntil) this.#ranOut();
-    this.#lost.signal.throwIfAborted();
+    if (this.#loss !== undefined) throw this.#loss;
   }
 
   /** Makes the lock last for at least `ttl` from now. `LockLost` if it is ours no more. */
@@ -66,7 +69,7 @@ export class Lock implements AsyncDisposable {
     const ms = milliseconds("ttl", ttl, 1);
     this.throwIfLost();
     try {
-      await within(Math.min(this.#asker.timeout, this.remaining), this.#lost.signal, this.#extend(ms));
+      await within(Math.min(this.#asker.timeout, this.remaining), this.signal, this.#extend(ms));
     } catch (error) {
       this.throwIfLost();
       throw failure(this.#what, error);
@@ -88,6 +91,10 @@ export class Lock implements AsyncDisposable {
     await this.release().catch(() => {});
   }
 
+  get #isOver(): boolean {
+    return this.#released !== undefined || this.#loss !== undefined;
+  }
+
   get #what(): string {
     return this.names.join(", ");
   }
@@ -95,7 +102,7 @@ export class Lock implements AsyncDisposable {
   async #release(): Promise<boolean> {
     this.#stop();
     this.#onRelease();
-    if (this.#lost.signal.aborted) {
+    if (this.#loss !== undefined) {
       releaseInBackground(this.#asker, this.#keys, this.#ttl);
       return false;
     }
@@ -105,7 +112,7 @@ export class Lock implements AsyncDisposable {
   async #extend(ttl: number): Promise<void> {
     const sent = now();
     const answer = integer(await this.#asker.server.send(this.#keys[0]!, commands.extend(this.#keys, this.#asker.owner, ttl)));
-    if (this.#released !== undefined || this.#lost.signal.aborted) return;
+    if (this.#isOver) return;
     if (answer !== 1) return this.#lose("the server does not have it as ours any more: it expired there, or was removed");
     if (now() >= this.#validUntil) return this.#ranOut();
     this.#validUntil = Math.max(this.#validUntil, sent + ttl);
@@ -118,19 +125,20 @@ export class Lock implements AsyncDisposable {
 
   // A renewal that is not answered leaves time for another, perhaps at another server.
   async #renew(): Promise<void> {
+    this.#watch();
     let next = this.#ttl / 2;
     try {
-      await within(this.#ttl / 8, undefined, this.#extend(this.#ttl));
+      await within(Math.min(this.#asker.timeout, this.#ttl / 8), undefined, this.#extend(this.#ttl));
     } catch (error) {
-      if (error instanceof NoAnswer) await this.#asker.server.lookAgain(this.#keys[0]!);
+      if (error instanceof NoAnswer) this.#asker.server.lookAgain(this.#keys[0]!);
       const told = failure(this.#what, error);
       if (!(told instanceof LockUnavailable)) this.#lose(told.message, told);
       next = Math.min(PAUSE_MS, this.#ttl / 10);
     }
-    if (this.#released === undefined && !this.#lost.signal.aborted) this.#renewIn(next);
+    if (!this.#isOver) this.#renewIn(next);
   }
 
-  // The timer may come a little early, and then looks again.
+  // The timer may come a little early, and then looks again. A lock that is renewed needs none before its first renewal.
   #watch(): void {
     clearTimeout(this.#end);
     const left = this.#validUntil - now();
@@ -142,9 +150,10 @@ export class Lock implements AsyncDisposable {
   }
 
   #lose(why: string, cause?: unknown): void {
-    if (this.#lost.signal.aborted) return;
+    if (this.#loss !== undefined) return;
     this.#stop();
-    this.#lost.abort(new LockLost(`${this.#what} is lost: ${why}`, { cause }));
+    this.#loss = new LockLost(`${this.#what} is lost: ${why}`, { cause });
+    this.#told?.abort(this.#loss);
   }
 
   #stop(): void {

@@ -17,7 +17,7 @@ export async function release({ server, owner }: Asker, keys: readonly string[],
     } catch (error) {
       const told = failure(`${keys.join(", ")} is not released, its ttl will end it`, error);
       if (!(told instanceof LockUnavailable) || server.closed() || now() >= end) throw told;
-      if (error instanceof NoAnswer) await server.lookAgain(keys[0]!);
+      if (error instanceof NoAnswer) server.lookAgain(keys[0]!);
       await pause(Math.min(PAUSE_MS, end - now()));
     }
   }

@@ -6,8 +6,8 @@ export interface Server {
   send(key: string, command: readonly string[]): Promise<unknown>;
   /** A connection that nothing else uses, to the server that has `key`. It is made with the first command. */
   open(key: string): Connection;
-  /** No answer came, and none may come any more: in a cluster, lets the client ask who has `key` now. Fails never. */
-  lookAgain(key: string): Promise<void>;
+  /** No answer came, and none may come any more: in a cluster, lets the client ask who has `key` now. */
+  lookAgain(key: string): void;
   /** Whether the user has closed the client, or not opened it yet. */
   closed(): boolean;
 }

@@ -2,11 +2,15 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { LockHeld, Locks } from "@redis-lock/client";
 import { eventually } from "./support/eventually.mjs";
-import { SENTINEL_KINDS, type SentinelKind, TestSentinel } from "./support/sentinel.mjs";
+import { SENTINEL_KINDS, type SentinelKind, type SentinelWish, TestSentinel } from "./support/sentinel.mjs";
 
-async function withLocks(kind: SentinelKind, run: (locks: Locks, sentinel: TestSentinel) => Promise<void>): Promise<void> {
+async function withLocks(
+  kind: SentinelKind,
+  run: (locks: Locks, sentinel: TestSentinel) => Promise<void>,
+  wish: SentinelWish = {},
+): Promise<void> {
   const sentinel = await TestSentinel.start();
-  const { redis, close } = await kind.connect(sentinel.port);
+  const { redis, close } = await kind.connect(sentinel.port, wish);
   try {
     await run(new Locks(redis), sentinel);
   } finally {
@@ -40,17 +44,21 @@ for (const kind of SENTINEL_KINDS) {
     // It takes the ten seconds until a wait looks after its place.
     if (!/(node-redis|ioredis) 6/.test(kind.name)) return;
     test("a master that freezes closes no connection: who waits is at the new one all the same", () =>
-      withLocks(kind, async (locks, sentinel) => {
-        const { master, replica } = sentinel;
-        await master.ask("LOCK.ACQUIRE", "b", "somebody", "600000");
-        const waiting = locks.acquire("b", { ttl: "20s", wait: "1h" });
-        await master.untilWaiting("b", 1);
-        await replica.untilCaughtUp(master);
-        master.freeze();
-        await sentinel.untilPromoted();
-        await eventually("it waits at the new master", async () => (await replica.standing("b")).waiters === 1, 30_000);
-        await replica.ask("LOCK.RELEASE", "b", "somebody");
-        await (await waiting).release();
-      }));
+      withLocks(
+        kind,
+        async (locks, sentinel) => {
+          const { master, replica } = sentinel;
+          await master.ask("LOCK.ACQUIRE", "b", "somebody", "600000");
+          const waiting = locks.acquire("b", { ttl: "20s", wait: "1h" });
+          await master.untilWaiting("b", 1);
+          await replica.untilCaughtUp(master);
+          master.freeze();
+          await sentinel.untilPromoted();
+          await eventually("it waits at the new master", async () => (await replica.standing("b")).waiters === 1, 30_000);
+          await replica.ask("LOCK.RELEASE", "b", "somebody");
+          await (await waiting).release();
+        },
+        { listens: true },
+      ));
   });
 }

@@ -23,7 +23,7 @@ interface IoRedisCluster {
   readonly slots: readonly (readonly string[] | undefined)[];
   call(command: string, ...args: readonly string[]): Promise<unknown>;
   nodes(role: "master"): readonly IoRedis[];
-  refreshSlotsCache(done: () => void): void;
+  refreshSlotsCache(): void;
 }
 
 export function isIoRedis(redis: unknown): redis is IoRedis {
@@ -42,7 +42,7 @@ export function ioRedis(redis: IoRedis): Server {
     keyPrefix: String(redis.options.keyPrefix ?? ""),
     send: async (_key, command) => call(redis, command),
     open: () => own(() => redis),
-    lookAgain: async () => {},
+    lookAgain: () => {},
     closed: () => redis.status === "end",
   };
 }
@@ -74,7 +74,7 @@ export function ioRedisCluster(cluster: IoRedisCluster): Server {
         if (master === undefined) throw new Error(`no master is known for the slot of ${JSON.stringify(key)}`);
         return master;
       }),
-    lookAgain: () => new Promise((done) => cluster.refreshSlotsCache(() => done())),
+    lookAgain: () => cluster.refreshSlotsCache(),
     closed: () => cluster.status === "end",
   };
 }

@@ -61,8 +61,9 @@ export const isNodeRedisCluster = (redis: unknown): redis is NodeRedisCluster =>
 export const isNodeRedisSentinel = (redis: unknown): redis is NodeRedisSentinel =>
   has(redis, "sendCommand", "getMasterNode", "_execute");
 
-// Integers and texts as they are by default, whatever the client maps types to.
-const PLAIN = { typeMapping: {} };
+// Integers and texts as they are by default, whatever the client maps types to. Without a time limit of the client's, for
+// which node-redis 6 makes an AbortSignal for each command: locks have their own.
+const PLAIN = { typeMapping: {}, timeout: undefined };
 
 const LOOK_MS = 2000;
 
@@ -71,7 +72,7 @@ export function nodeRedis(client: NodeRedis): Server {
     keyPrefix: keyPrefixOf(client),
     send: async (_key, command) => client.sendCommand([...command], PLAIN),
     open: () => own((copy) => copy(client)),
-    lookAgain: async () => {},
+    lookAgain: () => {},
     closed: () => !client.isOpen,
   };
 }
@@ -81,7 +82,7 @@ export function nodeRedisPool(pool: NodeRedisPool): Server {
     keyPrefix: keyPrefixOf(pool),
     send: async (_key, command) => pool.sendCommand([...command], PLAIN),
     open: () => own((copy) => pool.execute(copy)),
-    lookAgain: async () => {},
+    lookAgain: () => {},
     closed: () => !pool.isOpen,
   };
 }
@@ -106,7 +107,7 @@ export function nodeRedisCluster(cluster: NodeRedisCluster): Server {
   return {
     keyPrefix: keyPrefixOf(cluster),
     send,
-    lookAgain,
+    lookAgain: (key) => void lookAgain(key),
     open: (key) =>
       own(async (copy) => {
         const master = masterOf(key);
@@ -131,7 +132,7 @@ export function nodeRedisSentinel(sentinel: NodeRedisSentinel): Server {
     keyPrefix: keyPrefixOf(sentinel),
     send: async (_key, command) => sentinel.sendCommand(false, [...command], PLAIN),
     open: () => own((copy) => sentinel._execute(false, async (client) => copy(client))),
-    lookAgain: async () => {},
+    lookAgain: () => {},
     closed: () => !sentinel.isOpen,
   };
 }

@@ -67,9 +67,18 @@ export class TestSentinel {
   }
 }
 
+export interface SentinelWish {
+  tls?: Tls;
+  /**
+   * Whether the client listens to the sentinels for a new master. ioredis 5 ends for good where it is told of one while it
+   * connects.
+   */
+  listens?: boolean;
+}
+
 export interface SentinelKind {
   readonly name: string;
-  connect(port: number, tls?: Tls): Promise<{ redis: RedisClient; close: () => unknown }>;
+  connect(port: number, wish?: SentinelWish): Promise<{ redis: RedisClient; close: () => unknown }>;
 }
 
 type NodeRedisLibrary = {
@@ -78,7 +87,7 @@ type NodeRedisLibrary = {
 
 const nodeRedis = (name: string, library: unknown, RESP: 2 | 3): SentinelKind => ({
   name: `${name}, RESP${RESP}`,
-  connect: async (port, tls) => {
+  connect: async (port, { tls } = {}) => {
     const socket = { connectTimeout: 1000, ...(tls && { tls: true, ...tls }) };
     const clients = { nodeClientOptions: { RESP, socket }, sentinelClientOptions: { socket } };
     const options = { name: "locks", RESP, sentinelRootNodes: [{ host: "127.0.0.1", port }], ...clients };
@@ -97,10 +106,10 @@ type IoRedisClass = new (options: object) => RedisClient & {
 
 const ioRedis = (name: string, Redis: unknown): SentinelKind => ({
   name,
-  connect: async (port, tls) => {
+  connect: async (port, { tls, listens = false } = {}) => {
     const secure = tls && { tls, sentinelTLS: tls, enableTLSForSentinelMode: true };
     const sentinels = [{ host: "127.0.0.1", port }];
-    const redis = new (Redis as IoRedisClass)({ sentinels, name: "locks", failoverDetector: !tls, ...secure });
+    const redis = new (Redis as IoRedisClass)({ sentinels, name: "locks", failoverDetector: listens, ...secure });
     redis.on("error", () => {});
     await eventually("the client is ready", () => redis.status === "ready");
     return { redis, close: () => redis.disconnect() };
