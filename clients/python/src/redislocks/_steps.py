@@ -242,17 +242,25 @@ def renew(hold: Hold) -> Steps[None]:
 
 def release(hold: Hold) -> Steps[bool | None]:
     """True: released. False: it was gone before. None: it is gone, but perhaps by this very release, which was
-    sent twice since the first answer did not come."""
+    sent twice since the first answer did not come.
+
+    A server that can't be reached may be on its way back: it is asked again for a moment, for the others would have
+    to wait for the ttl."""
     limit = ANSWER if hold.validity.reason() is None else TAKE_BACK
     ask = Ask(hold.request.keys, (hold.request.release(hold.owner),), limit, shielded=True)
-    resent = False
+    deadline = time.monotonic() + limit
+    stale = resent = False
     while True:
         try:
             answer = yield ask
         except LockUnavailable as error:
-            if not error._stale or resent:
+            if error._stale and not stale:
+                stale = True
+            elif error._late or hold.validity.reason() is not None or time.monotonic() >= deadline:
                 raise
-            resent = True
+            else:
+                yield Pause(RETRY)
+            resent = resent or error._sent
             continue
         assert answer is not None
         if answer.value == len(hold.request.keys):
