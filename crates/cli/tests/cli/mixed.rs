@@ -55,7 +55,7 @@ fn outage(server: &mut Server) -> Outage {
 
 /// How long until the next kill.
 fn calm() -> Duration {
-    Duration::from_millis(rand::random_range(500..2_500))
+    Duration::from_millis(rand::random_range(500..3_000))
 }
 
 fn summary(record: &Record, line: &Line, elapsed: Duration) -> String {

@@ -18,7 +18,7 @@ pub struct Turn {
     pub began: u64,
     /// After it was granted.
     pub entered: u64,
-    /// Before it was released; as `entered` if it was no longer valid by then.
+    /// The last moment at which it was seen to be valid.
     pub left: u64,
     pub token: u64,
 }

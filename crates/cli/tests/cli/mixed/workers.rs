@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const OF_EACH_KIND: usize = 2;
 const TTL: Duration = Duration::from_secs(3);
@@ -18,6 +18,8 @@ const WAIT: Duration = Duration::from_secs(60);
 const HOLD: Duration = Duration::from_millis(1);
 /// Long enough for an outage in its midst, and for a renewal.
 const LONG_HOLD: Duration = Duration::from_millis(1_800);
+/// How often a section looks whether the lock is valid.
+const STEP: Duration = Duration::from_millis(20);
 
 /// What the sections are like.
 #[derive(Clone, Copy)]
@@ -183,22 +185,23 @@ fn use_library(name: &str, url: &str, shape: Shape, ledger: &Ledger) {
 /// Whether it was valid to the end.
 async fn under_lock(name: &str, began: u64, hold: Duration, lease: &Lease, ledger: &Ledger) -> bool {
     let entered = now();
-    if lease.validity().is_zero() {
-        return false;
+    let (mut left, mut valid) = (entered, !lease.validity().is_zero());
+    let end = Instant::now() + hold;
+    while valid && Instant::now() < end {
+        tokio::time::sleep(STEP.min(end.saturating_duration_since(Instant::now()))).await;
+        // The moment comes first: what is valid afterwards was valid then.
+        let moment = now();
+        valid = !lease.validity().is_zero();
+        left = if valid { moment } else { left };
     }
-    tokio::time::sleep(hold).await;
-    let left = now();
-    let valid = !lease.validity().is_zero();
-    let (who, token) = (name.into(), lease.fencing_token());
-    ledger.add(Turn { who, began, entered, left: if valid { left } else { entered }, token });
+    ledger.add(Turn { who: name.into(), began, entered, left, token: lease.fencing_token() });
     valid
 }
 
-/// Turns with `redis-lock run`. The section is what lies between two lines of the command: so the command lived all along,
-/// and it would have been ended before the lock's validity.
+/// Turns with `redis-lock run`, whose command prints its token, and then what it is told. So a section is seen from outside:
+/// while the command answers it lives, and it is ended before the lock's validity is.
 fn use_tool(name: &str, url: &str, shape: Shape, ledger: &Ledger) {
-    const COMMAND: &str = r#"echo "$REDIS_LOCK_FENCE"; read -r line && echo "$line""#;
-    const LAST_WORD: &str = "done\n";
+    const COMMAND: &str = r#"echo "$REDIS_LOCK_FENCE"; while read -r line; do echo "$line"; done"#;
     let (ttl, wait) = (format!("{}s", TTL.as_secs()), format!("{}s", WAIT.as_secs()));
     while !ledger.is_over() {
         let began = now();
@@ -208,25 +211,23 @@ fn use_tool(name: &str, url: &str, shape: Shape, ledger: &Ledger) {
         ]);
         tool.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = tool.spawn().expect("the tool is built");
-        let mut told = BufReader::new(child.stdout.take().expect("it is piped"));
-        let mut said = String::new();
-        if told.read_line(&mut said).is_ok_and(|count| count > 0) {
+        let mut told =
+            BufReader::new(child.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
+        let mut command = child.stdin.take().expect("it is piped");
+        if let Some(token) = told.next() {
             let entered = now();
-            std::thread::sleep(shape.hold());
-            let left = now();
-            let token = said.trim().parse().expect("the command prints its token");
-            said.clear();
-            // What comes of this shows in the answer.
-            let _ = child.stdin.take().expect("it is piped").write_all(LAST_WORD.as_bytes());
-            let lived = told.read_line(&mut said).is_ok() && said == LAST_WORD;
-            ledger.add(Turn {
-                who: name.into(),
-                began,
-                entered,
-                left: if lived { left } else { entered },
-                token,
-            });
+            let (mut left, mut lives) = (entered, true);
+            let end = Instant::now() + shape.hold();
+            while lives && Instant::now() < end {
+                std::thread::sleep(STEP.min(end.saturating_duration_since(Instant::now())));
+                let moment = now();
+                lives = writeln!(command, "{moment}").is_ok() && told.next() == Some(moment.to_string());
+                left = if lives { moment } else { left };
+            }
+            let token = token.parse().expect("the command prints its token first");
+            ledger.add(Turn { who: name.into(), began, entered, left, token });
         }
+        drop(command);
         let status = child.wait().expect("it can be waited for");
         if !status.success() {
             let mut why = String::new();
