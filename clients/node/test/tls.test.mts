@@ -1,25 +1,19 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { LockHeld, Locks } from "@redis-lock/client";
-import { Certificates } from "./support/certificates.mjs";
+import { Certificates, missing, TLS_SERVER } from "./support/certificates.mjs";
 import { KINDS, NEWEST, POOLS } from "./support/clients.mjs";
 import { CLUSTER_KINDS, TestCluster } from "./support/cluster.mjs";
 import { eventually } from "./support/eventually.mjs";
 import { Proxy } from "./support/proxy.mjs";
 import { SENTINEL_KINDS } from "./support/sentinel.mjs";
-import { freePort, SERVER, TestServer } from "./support/server.mjs";
+import { freePort, TestServer } from "./support/server.mjs";
 
-function whyNot(): string | false {
-  if (spawnSync("openssl", ["version"]).error !== undefined) return "no openssl here: apt-get install openssl";
-  const said = String(spawnSync(SERVER, ["--tls-port", "0", "--no-such-setting", "1"]).stderr);
-  return said.includes(">>> 'tls-port") && `${SERVER} was built without TLS: choose another by REDIS_SERVER`;
-}
-
-const skip = process.env["REDIS_LOCK_SKIP_NOTHING"] === undefined && whyNot();
+const skip = process.env["REDIS_LOCK_SKIP_NOTHING"] === undefined && missing();
 
 /** It locks; who waits stands in line over TLS, too; who gives up is gone from there. */
 async function works(locks: Locks, server: TestServer, name: string): Promise<void> {
@@ -120,7 +114,7 @@ describe("TLS with an authority and a certificate of the user's own", { skip }, 
       port = await freePort();
       const config = join(server.folder, "sentinel.conf");
       writeFileSync(config, `sentinel monitor locks 127.0.0.1 ${server.tlsPort} 1\n`);
-      sentinel = spawn(SERVER, [config, "--sentinel", "--port", "0", ...certificates.ofServer(port)], { stdio: "ignore" });
+      sentinel = spawn(TLS_SERVER!, [config, "--sentinel", "--port", "0", ...certificates.ofServer(port)], { stdio: "ignore" });
     });
     after(async () => {
       const ended = once(sentinel, "exit");

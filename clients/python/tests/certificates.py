@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
-MISSING = "" if shutil.which("openssl") else "no openssl here: apt-get install openssl"
+# Not every build talks TLS. Which server it is does not matter here: the connections are what is tested.
+_CANDIDATES = [os.environ.get("REDIS_SERVER") or "redis-server", "redis-server"]
+
+
+def _talks_tls(server: str) -> bool:
+    """It misses the certificate, and not the support."""
+    if shutil.which(server) is None:
+        return False
+    said = subprocess.run([server, "--port", "0", "--tls-port", "1"], capture_output=True, text=True, timeout=10)
+    return "No tls-cert-file configured" in said.stdout + said.stderr
+
+
+SERVER = next(filter(_talks_tls, _CANDIDATES), "")
+
+
+def missing() -> str:
+    if shutil.which("openssl") is None:
+        return "no openssl here: apt-get install openssl"
+    return "" if SERVER else "no server here that was built with TLS: apt-get install redis-server"
 
 
 class Certificates:

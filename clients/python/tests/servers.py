@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import certificates as tls
 from certificates import Certificates
 from clients import Redis
 
@@ -79,7 +80,7 @@ class Server:
         self.folder = tempfile.mkdtemp(prefix="redislocks")
         self.port = port
         self.path = os.path.join(self.folder, "socket")
-        self._arguments = [SERVER, *(["--loadmodule", MODULE] if module else [])]
+        self._arguments = [tls.SERVER if certificates else SERVER, *(["--loadmodule", MODULE] if module else [])]
         self._arguments += certificates.of_server(port) if certificates else ["--port", str(port)]
         self._arguments += ["--bind", "127.0.0.1", "--unixsocket", self.path]
         self._arguments += ["--dir", self.folder, "--save", "", "--logfile", "log"]

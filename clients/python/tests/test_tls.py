@@ -11,23 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certificates import MISSING, Certificates
+from certificates import SERVER, Certificates, missing
 from clients import PACKAGE, AsyncRedis, AsyncRedisCluster, AsyncSentinel, Redis, RedisCluster, Sentinel
-from servers import SERVER, ClusterServers, Server, free_port, in_thread, until
+from servers import ClusterServers, Server, free_port, in_thread, until
 
 from redislocks import LockConfig, Locks
 from redislocks import asyncio as aio
 from redislocks._request import Request
 from redislocks._steps import Ask
 
-
-def _without_tls() -> str:
-    said = subprocess.run([SERVER, "--tls-port", "0", "--no-such-setting", "1"], capture_output=True, text=True)
-    built_without = ">>> 'tls-port" in said.stdout + said.stderr  # else it is the other setting that it complains of
-    return f"{SERVER} was built without TLS: choose another by REDIS_SERVER" if built_without else ""
-
-
-WHY_NOT = "" if "REDIS_LOCK_SKIP_NOTHING" in os.environ else MISSING or _without_tls()
+WHY_NOT = "" if "REDIS_LOCK_SKIP_NOTHING" in os.environ else missing()
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 # Longer than any time limit for an answer that needs no wait.

@@ -1,7 +1,22 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+
+// Not every build talks TLS. Which server it is does not matter here: the connections are what is tested.
+const CANDIDATES = [process.env["REDIS_SERVER"] || "redis-server", "redis-server"];
+
+/** A server that misses the certificate, and not the support. */
+export const TLS_SERVER = CANDIDATES.find((server) => {
+  const { stdout } = spawnSync(server, ["--port", "0", "--tls-port", "1"], { encoding: "utf8", timeout: 10_000 });
+  return stdout?.includes("No tls-cert-file configured");
+});
+
+/** What is missing here, if anything is. */
+export function missing(): string | false {
+  if (spawnSync("openssl", ["version"]).error !== undefined) return "no openssl here: apt-get install openssl";
+  return TLS_SERVER === undefined && "no server here that was built with TLS: apt-get install redis-server";
+}
 
 /** What a client is told of TLS, in the words of Node.js. */
 export interface Tls {

@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createClient } from "redis6";
-import type { Certificates } from "./certificates.mjs";
+import { type Certificates, TLS_SERVER } from "./certificates.mjs";
 import { eventually } from "./eventually.mjs";
 
 const PACKAGE = resolve(import.meta.dirname, "../../..");
@@ -29,6 +29,7 @@ export class TestServer {
   /** 0 without TLS. */
   readonly tlsPort: number;
   readonly folder: string;
+  readonly #program: string;
   readonly #args: readonly string[];
   #process: ChildProcess | undefined;
 
@@ -36,6 +37,7 @@ export class TestServer {
     this.port = port;
     this.tlsPort = tlsPort;
     this.folder = folder;
+    this.#program = (tlsPort > 0 && TLS_SERVER) || SERVER;
     this.#args = args;
   }
 
@@ -62,7 +64,7 @@ export class TestServer {
   }
 
   async run(): Promise<void> {
-    this.#process = spawn(SERVER, [...this.#args], { stdio: ["ignore", "ignore", "inherit"] });
+    this.#process = spawn(this.#program, [...this.#args], { stdio: ["ignore", "ignore", "inherit"] });
     await eventually("the server answers PING", async () => (await this.ask("PING")) === "PONG");
   }
 
