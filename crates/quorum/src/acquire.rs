@@ -1,4 +1,4 @@
-//! Asks for a lock, again and again if it must be.
+//! Asks for a lock, repeatedly if necessary.
 
 use crate::Kind;
 use crate::command::Terms;
@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Longest META text, in bytes.
 const MAX_META: usize = 512;
 
-/// A request for a lock, to be awaited. [`Quorum::acquire`](crate::Quorum::acquire) makes one.
+/// A request for a lock, which must be awaited. [`Quorum::acquire`](crate::Quorum::acquire) makes one.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -47,42 +47,42 @@ impl Acquire {
         Acquire { quorum: Arc::clone(quorum), terms, ttl, wait: None }
     }
 
-    /// Which kind of lock. Exclusive unless said otherwise.
+    /// Sets the kind of the lock. The default is exclusive.
     pub fn kind(mut self, kind: Kind) -> Acquire {
         self.terms.kind = kind;
         self
     }
 
-    /// Any number of holders, as long as all of them are shared.
+    /// Allows any number of holders while all of them are shared.
     pub fn shared(self) -> Acquire {
         self.kind(Kind::Shared)
     }
 
-    /// At most `holders` holders, 1 to 10,000. This needs more nodes than a majority, from N−1 holders on all N: see
-    /// [`Kind::needed`]. On one resource never mix it with `shared` or another number.
+    /// Allows `holders` holders, 1 to 10,000. More nodes than a majority must grant, from N−1 holders on all
+    /// N: see [`Kind::needed`]. Never mix it with `shared` or another number on one resource.
     pub fn limit(self, holders: u16) -> Acquire {
         self.kind(Kind::Limit(holders))
     }
 
-    /// A text that is kept with the hold and shown by LOCK.INFO, say who and why. At most 512 bytes.
+    /// Keeps a text with the hold, which LOCK.INFO shows, such as who and why. At most 512 bytes.
     pub fn meta(mut self, text: impl Into<String>) -> Acquire {
         self.terms.meta = Some(text.into());
         self
     }
 
-    /// Goes on trying for so long, in place of `retry_count` times. For a single resource it waits in line, on the
-    /// server or, over several nodes, on the one that keeps the [`order`](crate::order). Not where nodes refuse for good: see
-    /// [`Failure::is_final`](crate::Failure::is_final).
+    /// Sets how long to try, in place of `retry_count`. For a single resource the request waits in line, on
+    /// the server or, over several nodes, on the one that keeps the [`order`](crate::order). It ends earlier
+    /// if nodes refuse for good: see [`Failure::is_final`](crate::Failure::is_final).
     pub fn wait(mut self, at_most: Duration) -> Acquire {
         self.wait = Some(at_most);
         self
     }
 
-    /// Does some work under the lock, which is renewed for as long as that takes: see
+    /// Does some work under the lock, which is renewed while the work runs: see
     /// [`Quorum::using`](crate::Quorum::using).
     ///
     /// # Errors
-    /// Why there was no lock; then the work was not begun.
+    /// Returns why there was no lock; the work was not begun.
     pub async fn using<F, W>(self, work: F) -> Result<W::Output, Error>
     where
         F: FnOnce(Lease) -> W,

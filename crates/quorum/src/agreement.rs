@@ -1,49 +1,49 @@
-//! How one attempt comes to one fencing token from nodes that each have a counter of their own.
+//! How one attempt gets one fencing token from nodes that each have a counter of their own.
 //!
-//! Pure: no I/O, no clock, no randomness. Answers of nodes go in, requests and an outcome come out, so a model
-//! checker drives the same code as the client.
+//! Pure: no I/O, no clock, no randomness. Answers of nodes go in; requests and an outcome come out. So a
+//! model checker drives the same code as the client.
 //!
 //! The client proposes a number. Each node grants at least that, or a number that its own counter had to
-//! choose. **T** is the lowest number such that enough nodes hold at T or less, and have not refused T or less.
-//! A node *confirms* T by a live hold with exactly this token: granted so, or raised to it by
-//! `LOCK.EXTEND … FENCE T`. With enough nodes confirmed T is the token. It does not matter for safety how T is
-//! chosen, only that it is confirmed: two attempts that exclude each other have a node in common, where
-//! the confirmation of the one lies before the grant of the other, which is therefore above it.
+//! choose. **T** is the lowest number such that enough nodes hold at T or less, and have not refused T or
+//! less. A node *confirms* T by a live hold with exactly this token: granted so, or raised to it by
+//! `LOCK.EXTEND … FENCE T`. Once enough nodes have confirmed T, it is the token. Safety does not depend on
+//! how T is chosen, only on its confirmation. Two attempts that exclude each other have a node in common. On
+//! that node the confirmation of one precedes the grant of the other, whose token is therefore higher.
 
 use crate::Kind;
 
-/// What a node is asked.
+/// What is asked of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Request {
-    /// `LOCK.ACQUIRE`, with `FENCE` where there is one.
+    /// `LOCK.ACQUIRE`, with `FENCE` if there is one.
     Acquire {
-        /// The proposal; none for a node that refused it as too far ahead.
+        /// The proposal; `None` for a node that refused it as too far ahead.
         fence: Option<u64>,
     },
-    /// `LOCK.EXTEND … FENCE fence`: hold at exactly this token, if it can still be.
+    /// `LOCK.EXTEND … FENCE fence`: hold at exactly this token, if that is still possible.
     Extend {
         /// T.
         fence: u64,
     },
 }
 
-/// A request and whom it goes to.
+/// A request and the node that it goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Message {
     /// The node's index.
     pub node: usize,
-    /// What it is asked.
+    /// What is asked of it.
     pub request: Request,
 }
 
-/// What a node answered, or that it did not. May come late and more than once.
+/// A node's answer, or that there was none. It may come late and more than once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// To an ACQUIRE: granted, under this token.
     Granted(u64),
     /// To an ACQUIRE: others hold it.
     Held,
-    /// To an ACQUIRE with FENCE: `token is too far ahead`. (Without FENCE it is a failure.)
+    /// To an ACQUIRE with FENCE: `token is too far ahead`. Without FENCE it is a failure.
     AcquireTooFarAhead,
     /// To an EXTEND with FENCE: the hold's token now.
     Extended(u64),
@@ -51,16 +51,16 @@ pub enum Answer {
     Gone,
     /// To an EXTEND with this FENCE: `token is too far ahead`.
     ExtendTooFarAhead(u64),
-    /// Any other error, also COOLDOWN; a broken connection; nothing within the node's time limit.
+    /// Any other error (COOLDOWN too), a broken connection, or no answer within the node's time limit.
     Failed,
 }
 
-/// How a node stands, by its latest answer.
+/// The state of a node, by its latest answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyStatus {
-    /// Asked, not answered yet.
+    /// Asked, and has not answered.
     Asked {
-        /// Whether with the proposal.
+        /// Whether it was asked with the proposal.
         fenced: bool,
     },
     /// It granted.
@@ -80,18 +80,18 @@ pub enum KeyStatus {
     Failed,
 }
 
-/// What the attempt comes to.
+/// The outcome of the attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// More answers are awaited.
     Open,
     /// Enough nodes have confirmed this token.
     Agreed(u64),
-    /// No more answers can help.
+    /// No further answer can help.
     Failed,
 }
 
-/// One attempt: how each node stands, and what that comes to.
+/// One attempt: the state of each node, and the outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Agreement {
     needed: usize,
@@ -100,7 +100,7 @@ pub struct Agreement {
 }
 
 impl Agreement {
-    /// Begins an attempt on so many nodes, with a proposal: `max(wall clock in microseconds, highest token that
+    /// Begins an attempt on `nodes` nodes. `proposal` is `max(wall clock in microseconds, highest token that
     /// this client completed with + 1)`. The messages go to all nodes at once.
     pub fn begin(nodes: usize, kind: Kind, proposal: u64) -> (Agreement, Vec<Message>) {
         let agreement = Agreement {
@@ -112,37 +112,37 @@ impl Agreement {
         (agreement, (0..nodes).map(|node| Message { node, request }).collect())
     }
 
-    /// What the attempt comes to, as far as is known. Once it is not [`Outcome::Open`] it stays.
+    /// Returns the outcome as far as is known. It no longer changes once it is not [`Outcome::Open`].
     pub fn outcome(&self) -> Outcome {
         self.outcome
     }
 
-    /// How many nodes have to confirm.
+    /// Returns how many nodes must confirm.
     pub fn needed(&self) -> usize {
         self.needed
     }
 
-    /// How each node stands. Goes on to follow the answers after the outcome is known.
+    /// Returns the state of each node. It follows the answers even after the outcome is known.
     pub fn nodes(&self) -> &[KeyStatus] {
         &self.nodes
     }
 
-    /// Whether the nodes that others hold would be enough to fail the attempt, whatever the rest does.
+    /// Returns whether the nodes that others hold are enough to fail the attempt, whatever the rest do.
     pub fn is_held(&self) -> bool {
         let held = self.nodes.iter().filter(|node| **node == KeyStatus::Held).count();
         held > self.spare()
     }
 
-    /// Takes a node's answer and says what to send next: at once, in this order.
+    /// Takes a node's answer and returns the messages to send at once, in this order.
     ///
     /// # Panics
-    /// Where there is no such node.
+    /// Panics if there is no such node.
     pub fn answer(&mut self, node: usize, answer: Answer) -> Vec<Message> {
         let asked_before = self.nodes[node];
         self.nodes[node] = asked_before.after(answer);
         let is_too_far_ahead =
             answer == Answer::AcquireTooFarAhead && asked_before == (KeyStatus::Asked { fenced: true });
-        // Also once it is agreed: whoever still waits for this node wants to know whether others hold it there.
+        // Also after an agreement: a request may still await this node to learn whether others hold it.
         if is_too_far_ahead && self.outcome != Outcome::Failed {
             return vec![Message { node, request: Request::Acquire { fence: None } }];
         }
@@ -157,12 +157,12 @@ impl Agreement {
         }
     }
 
-    /// How many nodes may fail or refuse.
+    /// Returns how many nodes may fail or refuse.
     fn spare(&self) -> usize {
         self.nodes.len() - self.needed
     }
 
-    /// T. The number of nodes that count for a T grows only where T is a token.
+    /// Returns T. The number of nodes that count for a T grows only at values of T that are tokens.
     fn token(&self) -> Option<u64> {
         let tokens = self.nodes.iter().filter_map(|node| node.token());
         let enough = |t: &u64| self.nodes.iter().filter(|node| node.counts_for(*t)).count() >= self.needed;
@@ -196,7 +196,7 @@ impl Agreement {
 }
 
 impl KeyStatus {
-    /// The token of its hold.
+    /// Returns the token of its hold.
     pub fn token(self) -> Option<u64> {
         match self {
             KeyStatus::Holds { token, .. } => Some(token),
@@ -204,7 +204,7 @@ impl KeyStatus {
         }
     }
 
-    /// The latest answer counts; but a hold's token never falls, so a lower one is an answer that was overtaken.
+    /// The latest answer counts. But a hold's token never falls, so a lower one is an outdated answer.
     fn after(self, answer: Answer) -> KeyStatus {
         match (answer, self) {
             (
@@ -240,7 +240,7 @@ impl KeyStatus {
         }
     }
 
-    /// Whether it is to be asked to hold at T now; then it has been.
+    /// Returns whether to ask it to hold at T now, and notes that it was asked.
     fn ask(&mut self, t: u64) -> bool {
         let counts = self.counts_for(t);
         match self {

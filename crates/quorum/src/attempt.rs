@@ -1,4 +1,4 @@
-//! One attempt to acquire: asks all nodes, and cleans up behind itself where it does not succeed.
+//! One attempt to acquire: asks all nodes, and cleans up if it fails.
 
 use crate::agreement::{Agreement, Answer, KeyStatus, Message, Outcome, Request};
 use crate::cleanup::Cleanup;
@@ -14,18 +14,18 @@ use crate::order::Route;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is asked for.
+/// What a request asks for.
 pub(crate) struct Wanted {
     pub terms: Arc<Terms>,
     pub ttl: Duration,
-    /// The lock of the line, if there can be one.
+    /// The line's lock, if the resource can have one.
     pub line: Option<LineTerms>,
 }
 
-/// Why an attempt gave no lock.
+/// Why an attempt failed.
 pub(crate) struct Refused {
     pub error: Error,
-    /// Nodes that others hold it on, if it is that.
+    /// The nodes on which others hold the lock, if that is the reason.
     pub held_at: Vec<usize>,
     /// Whether this user may use the line's lock, as far as is known.
     pub line_allowed: bool,
@@ -37,23 +37,23 @@ impl From<Error> for Refused {
     }
 }
 
-/// An attempt under way. Dropped before it has come to an end, it cleans up all the same.
+/// An attempt in progress. If it is dropped before its end, it still cleans up.
 pub(crate) struct Attempt<'w> {
     wanted: &'w Wanted,
     route: Route,
-    /// Taken when it succeeds: then there is nothing to clean up.
+    /// Taken on success: then there is nothing to clean up.
     claim: Option<Cleanup>,
-    /// The line's lock, if it is asked for with the resource.
+    /// The line's lock, if it is asked for together with the resource.
     line: Option<LineLock>,
     agreement: Agreement,
-    /// The ACQUIRE with the proposal, packed once for all.
+    /// The ACQUIRE with the proposal, packed once for all nodes.
     proposal: Packed,
-    /// What is sent once the first node has answered.
+    /// Messages that are sent once the first node has answered.
     put_off: Vec<Message>,
     in_flight: InFlight<Purpose>,
     answers: Vec<NodeAnswer>,
     started: Moment,
-    /// The highest token that was completed with before it began.
+    /// The highest token that was completed with before the attempt began.
     floor: u64,
     validity: Duration,
     one_round: bool,
@@ -68,11 +68,11 @@ enum Purpose {
 }
 
 impl<'w> Attempt<'w> {
-    /// Asks the nodes for a lock, under a new owner, and gives back what that comes to. No node is waited for
-    /// longer than `patience`. `has_line`: the line's lock, where it is this request's turn.
+    /// Asks the nodes for a lock under a new owner. No node is awaited for longer than `patience`. `has_line`
+    /// is the line's lock if it is this request's turn.
     ///
     /// # Errors
-    /// All but [`Error::Lost`].
+    /// Returns any error but [`Error::Lost`].
     pub async fn run(
         quorum: &Arc<Inner>,
         wanted: &'w Wanted,
@@ -86,7 +86,7 @@ impl<'w> Attempt<'w> {
         while attempt.is_open() && !late {
             match attempt.in_flight.next().await {
                 Some(completion) => {
-                    // What is left to agree on would be no lock any more.
+                    // A lock that is agreed on after this would have no validity.
                     late = completion.reply.is_ok() && attempt.end() <= quorum.now();
                     attempt.complete(completion);
                 }
@@ -105,7 +105,7 @@ impl<'w> Attempt<'w> {
             _ => {}
         }
         attempt.roll_back().await;
-        // Found out only by connecting.
+        // Connecting may have found a server that is listed twice.
         quorum.check_nodes()?;
         let failure = quorum.failure(&wanted.terms, &attempt.answers(), Duration::ZERO);
         if let Some(token) = too_low {
@@ -162,7 +162,7 @@ impl<'w> Attempt<'w> {
         Ok(attempt)
     }
 
-    /// Whether more answers are awaited: those that the agreement needs, and that of the line's node.
+    /// Returns whether answers that the agreement needs, or that of the line's node, are still awaited.
     fn is_open(&self) -> bool {
         let awaits = |node: usize| matches!(self.agreement.nodes()[node], KeyStatus::Asked { .. });
         match self.agreement.outcome() {
@@ -173,7 +173,7 @@ impl<'w> Attempt<'w> {
         }
     }
 
-    /// Whether a node has said no whose no is enough.
+    /// Returns whether a node whose refusal is decisive has refused.
     fn is_refused(&self) -> bool {
         let nodes = self.agreement.nodes();
         let says_no = |node: usize| nodes[node] == KeyStatus::Held && self.route.is_decisive(node);
@@ -207,14 +207,14 @@ impl<'w> Attempt<'w> {
         if !self.is_refused() {
             messages.append(&mut self.put_off);
         }
-        // It would come behind the release, and stay.
+        // A message sent now would arrive after the release, and its hold would stay.
         if !self.released {
             self.one_round &= messages.is_empty();
             self.send(messages);
         }
     }
 
-    /// The line's node has answered with an error. Returns whether to ask it for the resource alone.
+    /// Takes an error of the line's node. Returns whether to ask that node for the resource alone.
     fn gives_up_line(&mut self, node: usize, error: &NodeError) -> bool {
         if error.is_of_key() {
             (self.route.line, self.line, self.line_allowed) = (None, None, false);
@@ -245,18 +245,18 @@ impl<'w> Attempt<'w> {
         }
     }
 
-    /// When the validity ends.
+    /// Returns when the validity ends.
     fn end(&self) -> Moment {
         self.started.after(self.validity)
     }
 
-    /// The lock, if there is validity left.
+    /// Returns the lock if there is validity left.
     fn take_lock(&mut self, token: u64, has_line: &mut Option<LineLock>) -> Option<Lock> {
         let end = self.end();
         let mut claim = self.claim.take_if(|claim| claim.quorum.now() < end)?;
         claim.quorum.complete(token, self.one_round);
-        // Some may have been sent only when their connection was there. They are not dropped before the lock
-        // is: what is not written yet would not be sent.
+        // Some requests may have been sent only once their connection was made. They are not dropped before
+        // the lock is, since what is still unwritten would not be sent.
         let line = &mut self.line;
         self.in_flight.drop_unsent(|node, generation| {
             claim.note(node, generation);
@@ -269,8 +269,8 @@ impl<'w> Attempt<'w> {
         Some(Lock::new(claim, Granted { token, ttl, end, line, holding, under_way }))
     }
 
-    /// Releases on all nodes, and waits for their answers for as long as each may take. Earlier answers are
-    /// still taken: they tell what the attempt failed by.
+    /// Releases on all nodes, and awaits their answers within the time limit of each. Earlier answers are
+    /// still taken, since they tell why the attempt failed.
     async fn roll_back(&mut self) {
         self.release();
         while let Some(completion) = self.in_flight.next().await {
@@ -288,7 +288,7 @@ impl<'w> Attempt<'w> {
             claim.note(node, generation);
             line.iter_mut().for_each(|line| line.note(node, generation));
             if generation.is_none() {
-                // It would come behind the release.
+                // The request would arrive after the release.
                 answers[node] = NodeError::Unreachable("no connection so far".into()).into();
                 agreement.answer(node, Answer::Failed);
             }
@@ -305,7 +305,7 @@ impl<'w> Attempt<'w> {
         self.line = None;
     }
 
-    /// The last answer of each node, with what the agreement knows beyond it.
+    /// Returns the last answer of each node, with what the agreement knows beyond it.
     fn answers(&self) -> Vec<NodeAnswer> {
         let statuses = self.agreement.nodes().iter();
         let known = statuses.zip(&self.answers).map(|(standing, answer)| match *standing {
@@ -334,12 +334,12 @@ impl Drop for Attempt<'_> {
     }
 }
 
-/// There is no owner to be made up.
+/// The error if no owner can be generated.
 pub(crate) fn no_randomness(error: rand::rand_core::OsError) -> Error {
     Error::Config(format!("no random number for an owner: {error}"))
 }
 
-/// What a reply means to the agreement.
+/// Returns what a reply means to the agreement.
 fn answer_to(request: Request, reply: &Result<Reply, NodeError>) -> Answer {
     match (request, reply) {
         (Request::Acquire { .. }, Ok(Reply::Number(token))) => Answer::Granted(*token),
@@ -352,7 +352,7 @@ fn answer_to(request: Request, reply: &Result<Reply, NodeError>) -> Answer {
     }
 }
 
-/// The same for people.
+/// Returns what a reply means to people.
 fn report(answer: Answer, reply: Result<Reply, NodeError>) -> NodeAnswer {
     match answer {
         Answer::Granted(token) | Answer::Extended(token) => NodeAnswer::Granted(token),

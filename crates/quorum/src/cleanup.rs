@@ -1,8 +1,8 @@
-//! What one owner has sent to the nodes, and the clean-up that follows from it.
+//! What one owner has sent to the nodes, and the clean-up of it.
 //!
-//! A release goes over the same connection as what it releases, so it arrives behind that, also where
-//! that is still on its way. Where the connection broke meanwhile, what was sent over it may still arrive: then
-//! the release goes over a new one, and once more after the node's time limit.
+//! A release goes over the same connection as what it releases, so it arrives after that, even if that is
+//! still in flight. If the connection broke meanwhile, what was sent over it may still arrive. Then the
+//! release goes over a new connection, and is repeated after the node's time limit.
 
 use crate::command::{Packed, Reply, Terms};
 use crate::error::NodeError;
@@ -11,25 +11,25 @@ use crate::node::{Node, PendingReply};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A server that is not ready for a release is asked again after this.
+/// A server that is not ready for a release is asked again after this time.
 const NOT_READY: Duration = Duration::from_millis(100);
 
-/// One owner, and over which connections it has asked for something.
+/// One owner, and the connections over which it has asked for something.
 pub(crate) struct Cleanup {
     pub quorum: Arc<Inner>,
     pub terms: Arc<Terms>,
     pub owner: String,
-    /// The longest ttl that was sent: with it all that could be left behind ends.
+    /// The longest ttl that was sent. Anything that could be left behind expires within it.
     pub ttl: Duration,
     pub limit: Duration,
     traces: Vec<Trace>,
 }
 
-/// Over which connection to a node something was sent.
+/// The connection to a node over which something was sent.
 #[derive(Clone, Copy, Default)]
 struct Trace {
     generation: Option<u64>,
-    /// Also over an earlier one, which broke.
+    /// Whether something was also sent over an earlier connection, which broke.
     broken: bool,
 }
 
@@ -51,17 +51,17 @@ impl Cleanup {
         }
     }
 
-    /// Sends a request, also over a connection that is yet to be made.
+    /// Sends a request, over a future connection if there is none.
     pub fn ask(&mut self, node: usize, command: &Packed) -> PendingReply {
         let pending = self.quorum.nodes[node].ask(command);
         self.note(node, pending.generation());
         pending
     }
 
-    /// Sends a request over the connection that is there.
+    /// Sends a request over the existing connection.
     ///
     /// # Errors
-    /// Where there is none.
+    /// Returns an error if there is no connection.
     pub fn ask_now(&mut self, node: usize, command: &Packed) -> Result<PendingReply, NodeError> {
         let link = self.quorum.nodes[node].link();
         let link = link.ok_or_else(|| NodeError::Unreachable("the connection broke".into()))?;
@@ -70,7 +70,7 @@ impl Cleanup {
         Ok(PendingReply::sent(asked))
     }
 
-    /// Something was sent over this connection.
+    /// Notes that something was sent over this connection.
     pub fn note(&mut self, node: usize, generation: Option<u64>) {
         let trace = &mut self.traces[node];
         if generation.is_some() && trace.generation != generation {
@@ -79,17 +79,17 @@ impl Cleanup {
         }
     }
 
-    /// Something was sent over a connection of its own, which is gone.
+    /// Notes that something was sent over a connection of its own, which is gone.
     pub fn note_elsewhere(&mut self, node: usize) {
         self.traces[node] = Trace { generation: None, broken: true };
     }
 
-    /// The node has said that this owner has nothing there: there is nothing to release.
+    /// Notes that this owner has nothing on this node: there is nothing to release.
     pub fn forget(&mut self, node: usize) {
         self.traces[node] = Trace::default();
     }
 
-    /// Why a release of this node is left to the background, where it is.
+    /// Returns why a release of this node is left to the background, if it is.
     pub fn left_to_background(&self, node: usize) -> Option<NodeError> {
         if !self.traces[node].is_used() {
             return None;
@@ -100,8 +100,8 @@ impl Cleanup {
         }
     }
 
-    /// Puts a release in line on each node that was sent something, and returns those that are worth
-    /// waiting for. The others are seen through in the background.
+    /// Queues a release on each node that was sent something, and returns those that are worth awaiting. The
+    /// others are completed in the background.
     pub fn release_all(&mut self) -> Vec<(usize, PendingReply)> {
         let release = self.terms.release(&self.owner);
         let mut in_flight = Vec::new();
@@ -123,7 +123,7 @@ impl Cleanup {
         in_flight
     }
 
-    /// A release was answered, or was not in time: whether more has to follow is seen to in the background.
+    /// Takes the result of a release, or its timeout, and leaves any further releases to the background.
     pub fn release_completed(
         &self,
         node: usize,
@@ -148,7 +148,7 @@ impl Cleanup {
         }
     }
 
-    /// Sees to it in the background that a release gets through: the one on its way, or else another.
+    /// Completes a release in the background: the one in flight, or else another.
     pub fn hand_over(&self, node: usize, pending: PendingReply) {
         self.follow_up(node, Some(pending), self.traces[node].broken);
     }
@@ -163,7 +163,7 @@ impl Cleanup {
     }
 }
 
-/// Releases until the node has answered, and once more (`again`) where a connection broke.
+/// Releases until the node has answered, and once more if `again` is set or a connection broke.
 async fn release_until_acknowledged(
     node: &Node,
     release: &Packed,

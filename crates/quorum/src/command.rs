@@ -1,4 +1,4 @@
-//! The commands that nodes are sent, and what their replies mean.
+//! The commands that are sent to nodes, and what their replies mean.
 
 use crate::Kind;
 use crate::environment::Environment;
@@ -10,21 +10,21 @@ use redis::{Cmd, RedisError, Value};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// So many characters of six random bits each: more than 20 bytes, and readable in LOCK.INFO.
+/// The length of an owner in characters of six random bits: over 20 bytes, and readable in LOCK.INFO.
 const OWNER_LENGTH: usize = 27;
 const OWNER_ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// A fresh owner, from randomness that nobody can guess.
+/// Returns a fresh owner, from randomness that nobody can guess.
 ///
 /// # Errors
-/// What the operating system said where it has none.
+/// Returns the operating system's error if it has no randomness.
 pub(crate) fn fresh_owner(environment: &dyn Environment) -> Result<String, rand::rand_core::OsError> {
     let mut bytes = [0; OWNER_LENGTH];
     environment.random_bytes(&mut bytes)?;
     Ok(bytes.iter().map(|byte| char::from(OWNER_ALPHABET[usize::from(byte % 64)])).collect())
 }
 
-/// What a lock is asked for with: the same in every attempt.
+/// The terms that a lock is asked for with, equal in every attempt.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
     pub resources: Resources,
@@ -44,7 +44,7 @@ pub(crate) struct LineTerms {
 }
 
 impl LineTerms {
-    /// `None` if several resources are asked for: then no node keeps the order.
+    /// Returns `None` if several resources are asked for: then no node keeps the order.
     pub fn of(terms: &Terms) -> Option<LineTerms> {
         let [resource] = terms.resources.names() else { return None };
         let line = line_of(resource);
@@ -87,7 +87,7 @@ impl Terms {
         Arc::new(self.begin("LOCK.RELEASE", "LOCK.MRELEASE", owner))
     }
 
-    /// Reads what is locked, so that a server which tells of changes tells of these.
+    /// Returns commands that read what is locked, so that a server with tracking reports changes of it.
     pub fn look(&self) -> Vec<Packed> {
         let look = |name: &String| Arc::new(redis::cmd("LOCK.TTL").arg(name).clone());
         self.resources.names().iter().map(look).collect()
@@ -119,7 +119,7 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// As BLOCK has it, no shorter: 0 is for ever, and so is what a server's clock has no room for.
+/// Converts to BLOCK without shortening. 0 is forever, also used for what a server's clock can't hold.
 fn block_millis(time: Duration) -> u64 {
     const LONGEST: u64 = i64::MAX as u64 / 2;
     match u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).max(1) {
@@ -128,10 +128,10 @@ fn block_millis(time: Duration) -> u64 {
     }
 }
 
-/// What a reply to any of the commands is.
+/// The meaning of a reply to any of the commands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// A number above zero: a token, or how many.
+    /// A number above zero: a token or a count.
     Number(u64),
     Zero,
     Nil,
@@ -139,7 +139,7 @@ pub(crate) enum Reply {
 }
 
 /// # Errors
-/// How the node failed: an error reply that is none of the above, or something else.
+/// Returns how the node failed if the value is none of the above.
 pub(crate) fn read_reply(value: Value) -> Result<Reply, NodeError> {
     match value {
         Value::Int(0) => Ok(Reply::Zero),
@@ -153,7 +153,7 @@ pub(crate) fn read_reply(value: Value) -> Result<Reply, NodeError> {
 }
 
 /// # Errors
-/// As [`read_reply`]; [`NodeError::Broken`] for what is no reply.
+/// Returns what [`read_reply`] does, or [`NodeError::Broken`] if the error is not a reply.
 pub(crate) fn read_error(error: RedisError) -> Result<Reply, NodeError> {
     match ServerError::of(&error) {
         Some(refused) if refused.meaning() == Meaning::TooFarAhead => Ok(Reply::TooFarAhead),
@@ -162,7 +162,7 @@ pub(crate) fn read_error(error: RedisError) -> Result<Reply, NodeError> {
     }
 }
 
-/// The system's texts and the library's, in one spelling: "Broken pipe (os error 32)" is "broken pipe".
+/// Gives the texts of the system and the library one spelling: "Broken pipe (os error 32)" is "broken pipe".
 fn lower(text: &str) -> String {
     let text = text.split(" (os error").next().unwrap_or(text);
     let mut letters = text.chars();

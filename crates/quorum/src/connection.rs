@@ -1,4 +1,4 @@
-//! One connection to a node, and requests on their way over it.
+//! One connection to a node, and the requests in flight on it.
 
 use crate::changes::Changes;
 use crate::command::{Packed, Reply, read_error, read_reply};
@@ -15,22 +15,22 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-/// A node that has let a time limit pass, and has so many unanswered requests, is asked no more until it
-/// answers, so that one that is silent for long costs no memory without end.
+/// A silent node with this many unanswered requests is not asked again until it answers, so that a node that
+/// is silent for long does not use unbounded memory.
 const MAX_UNANSWERED: u64 = 1_000;
-/// One that answers may have more of them: a burst is no fault of its.
+/// A node that still answers may have more requests in flight.
 const MAX_IN_A_BURST: u64 = 50_000;
-/// Above the latter, so that a request never waits before it is put in line.
+/// Above the latter, so that a request is always queued without waiting.
 const PIPELINE: usize = 2 * MAX_IN_A_BURST as usize;
 
 type Answer = Pin<Box<dyn Future<Output = RedisResult<Value>> + Send>>;
 
 /// A connection. Requests are answered in the order in which they were sent.
 pub(crate) struct Connection {
-    /// Different for each connection ever made to the node.
+    /// Differs for each connection ever made to the node.
     pub generation: u64,
     connection: MultiplexedConnection,
-    /// The task that drives it, if it must be ended with it.
+    /// The task that drives it, if that must be ended with the connection.
     driver: Option<AbortHandle>,
     sent: AtomicU64,
     answered: AtomicU64,
@@ -39,11 +39,11 @@ pub(crate) struct Connection {
 
 struct ConnectionState {
     broken: Watched<bool>,
-    /// The server tells of changes of what was read.
+    /// Whether the server reports changes of what was read.
     tracks: AtomicBool,
-    /// Requests may have been answered unseen: whoever asked has gone.
+    /// Signals that answers may have come unseen, because their futures were dropped.
     doubt: Notify,
-    /// A request was not answered in time, and none has been answered since.
+    /// Whether a request was not answered in time, and none has been answered since.
     silent: AtomicBool,
 }
 
@@ -55,7 +55,7 @@ impl ConnectionState {
 
 impl Connection {
     /// # Errors
-    /// What went wrong with the connection, the log-in or the choice of the database.
+    /// Returns why the connection, the log-in or the choice of the database failed.
     pub async fn open(
         environment: &dyn Environment,
         client: &Client,
@@ -70,7 +70,7 @@ impl Connection {
         });
         let seen = Arc::clone(&state);
         let changes = changes.clone();
-        // Pushes need RESP3; that the connection has ended comes as one, also while it is idle.
+        // Pushes need RESP3. The end of the connection comes as a push, even while it is idle.
         let on_push = move |push: PushInfo| {
             match push.kind {
                 redis::PushKind::Disconnection => seen.break_off(),
@@ -79,7 +79,7 @@ impl Connection {
             }
             Ok::<(), ()>(())
         };
-        // All time limits are those of the nodes, elsewhere.
+        // All time limits are those of the nodes, and are kept elsewhere.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None)
@@ -95,22 +95,22 @@ impl Connection {
         Ok(Connection { generation, connection, driver, sent, answered, state })
     }
 
-    /// From now on the server tells of changes of what is read over this connection, if the user may ask for that.
+    /// Has the server report changes of what is read over this connection, if the user may ask for it.
     pub async fn track(&self) {
         let tracking = redis::cmd("CLIENT").arg("TRACKING").arg("ON").clone();
         let asked: RedisResult<()> = tracking.query_async(&mut self.connection.clone()).await;
         self.state.tracks.store(asked.is_ok(), Ordering::Relaxed);
     }
 
-    /// Whether it does.
+    /// Returns whether the server reports changes.
     pub fn tracks(&self) -> bool {
         self.state.tracks.load(Ordering::Relaxed)
     }
 
-    /// The server's `run_id`; `None` where this user may not ask for it.
+    /// Returns the server's `run_id`, or `None` if this user may not ask for it.
     ///
     /// # Errors
-    /// Where the connection breaks.
+    /// Returns [`NodeError::Broken`] if the connection breaks.
     pub async fn run_id(&self) -> Result<Option<String>, NodeError> {
         let info: RedisResult<String> =
             redis::cmd("INFO").arg("server").query_async(&mut self.connection.clone()).await;
@@ -125,8 +125,8 @@ impl Connection {
         *self.state.broken.borrow()
     }
 
-    /// Whether the last time limit of a request has passed without any answer since: there is no point
-    /// in waiting for what can be left to the background.
+    /// Returns whether a request's time limit has passed without any answer since. There is no point then in
+    /// waiting for what can be left to the background.
     pub fn is_silent(&self) -> bool {
         self.state.silent.load(Ordering::Relaxed)
     }
@@ -136,14 +136,14 @@ impl Connection {
         self.state.broken.wait_for(|broken| broken.then_some(())).await;
     }
 
-    /// Sees answers that nobody waits for any more, and returns when the connection has ended. What the node
-    /// has answered is known by an answer of its own: they come in order.
+    /// Detects answers that are no longer awaited, and returns when the connection has ended. Answers come in
+    /// order, so the answer to a PING shows that all requests before it were answered.
     pub async fn watch(self: &Arc<Self>) {
         let ping: Packed = Arc::new(redis::cmd("PING"));
         let count = async {
             loop {
                 self.state.doubt.notified().await;
-                // What was sent behind the first one is covered by the second.
+                // The second PING covers what was sent after the first one.
                 for _ in 0..2 {
                     let _ = self.send(&ping).await;
                 }
@@ -156,11 +156,11 @@ impl Connection {
         }
     }
 
-    /// Puts a request in line: at once, not when its reply is first waited for. Dropping what is returned
-    /// before it was written to the connection takes it out of line again.
+    /// Queues a request at once, not when its reply is first awaited. If the returned value is dropped before
+    /// the request was written to the connection, the request is removed again.
     ///
     /// # Errors
-    /// [`NodeError::Silent`], and the request is not sent.
+    /// Returns [`NodeError::Silent`] if too many requests are unanswered; this one is not sent.
     pub fn ask(self: &Arc<Self>, command: &Packed) -> Result<Asked, NodeError> {
         let unanswered = self.unanswered();
         let most = if self.is_silent() { MAX_UNANSWERED } else { MAX_IN_A_BURST };
@@ -171,12 +171,12 @@ impl Connection {
         Ok(self.send(command))
     }
 
-    /// As [`Connection::ask`], however many are unanswered: for what cleans up behind those.
+    /// Does what [`Connection::ask`] does, for any number of unanswered requests: for clean-ups.
     pub fn send(self: &Arc<Self>, command: &Packed) -> Asked {
         let number = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
         let mut connection = self.connection.clone();
         let command = Arc::clone(command);
-        // Unconstrained: tokio must not put off the first step, which puts the request in line.
+        // Unconstrained, because tokio must not defer the first step, which queues the request.
         let mut answer: Answer =
             Box::pin(tokio::task::unconstrained(
                 async move { connection.send_packed_command(&command).await },
@@ -188,22 +188,22 @@ impl Connection {
         Asked { link: Arc::clone(self), number, answer, early }
     }
 
-    /// How many requests have been sent.
+    /// Returns how many requests have been sent.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Whether the first so many have been answered.
+    /// Returns whether the first `sent` requests have been answered.
     pub fn has_answered(&self, sent: u64) -> bool {
         self.answered.load(Ordering::Relaxed) >= sent
     }
 
-    /// Has it answer something, so that it is known whether it does.
+    /// Makes the node answer a PING, so that it becomes known whether it answers.
     pub fn probe(&self) {
         self.state.doubt.notify_one();
     }
 
-    /// It does not answer: there is no point in waiting until it does.
+    /// Notes that the node does not answer: there is no point in waiting until it does.
     pub fn is_lost(&self) {
         self.state.silent.store(true, Ordering::Relaxed);
         self.probe();
@@ -222,7 +222,7 @@ impl Drop for Connection {
     }
 }
 
-/// A request on its way, and its reply.
+/// A request in flight, and its reply.
 pub(crate) struct Asked {
     link: Arc<Connection>,
     number: u64,
@@ -235,20 +235,20 @@ impl Asked {
         self.link.generation
     }
 
-    /// Its time limit has passed.
+    /// Notes that its time limit has passed.
     pub fn is_late(&self) {
         self.link.is_lost();
     }
 
     fn read(&self, result: RedisResult<Value>) -> Result<Reply, NodeError> {
-        // All before it are answered too.
+        // All requests before it have been answered too.
         self.link.answered.fetch_max(self.number, Ordering::Relaxed);
         self.link.state.silent.store(false, Ordering::Relaxed);
         if result.as_ref().is_err_and(RedisError::is_unrecoverable_error) {
             self.link.state.break_off();
         }
         let reply = result.map_or_else(read_error, read_reply);
-        // Another server may have this name by now: the next connection finds it.
+        // Another server may have this address by now: the next connection finds it.
         if reply.as_ref().is_err_and(NodeError::is_demoted) {
             self.link.state.break_off();
         }

@@ -1,5 +1,5 @@
-//! What a client has from the world around it: clocks, randomness, connections. A program has the operating
-//! system's; a simulator hands in its own, and one seed then gives one history.
+//! The clocks, randomness and connections of a client. A program uses the operating system's. A simulator
+//! provides its own, so that one seed gives one history.
 
 use crate::clock;
 use rand::TryRngCore;
@@ -10,22 +10,22 @@ use std::future::Future;
 use std::pin::Pin;
 use tokio::task::AbortHandle;
 
-/// A connection, once it is made, and the task that drives it unless the connection ends that by itself.
+/// A connection in the making, and the task that drives it if the connection does not end that task itself.
 pub type Connecting<'a> =
     Pin<Box<dyn Future<Output = RedisResult<(MultiplexedConnection, Option<AbortHandle>)>> + Send + 'a>>;
 
-/// What [`Quorum::connect_in`](crate::Quorum::connect_in) takes.
+/// What [`Quorum::connect_in`](crate::Quorum::connect_in) uses of the outside world.
 pub trait Environment: Send + Sync + 'static {
-    /// Nanoseconds on the clock that the validity is counted on. It never goes back.
+    /// Returns nanoseconds on the clock that the validity is counted on. It never goes back.
     fn boot_time(&self) -> u64;
 
-    /// Microseconds since 1970.
+    /// Returns microseconds since 1970.
     fn wall_clock(&self) -> u64;
 
-    /// Fills in bytes that nobody can guess.
+    /// Fills `bytes` with bytes that nobody can guess.
     ///
     /// # Errors
-    /// Returns what the operating system said if it has none.
+    /// Returns the operating system's error if it has none.
     fn random_bytes(&self, bytes: &mut [u8]) -> Result<(), OsError>;
 
     /// Returns a random number from 0 to 1, for pauses.
@@ -35,7 +35,7 @@ pub trait Environment: Send + Sync + 'static {
     fn connect<'a>(&'a self, client: &'a Client, config: &'a AsyncConnectionConfig) -> Connecting<'a>;
 }
 
-/// The operating system's.
+/// The environment of the operating system.
 pub(crate) struct System;
 
 impl Environment for System {

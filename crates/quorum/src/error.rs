@@ -1,28 +1,28 @@
-//! What can go wrong, in words that say which node answered what, and what to do.
+//! Errors that say which node answered what, and what to do.
 
 use crate::server_error::{Meaning, ServerError};
 use std::fmt;
 use std::time::Duration;
 
-/// Why there is no lock, or none any more.
+/// Why there is no lock, or no longer one.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Others hold it: so many nodes said no that the rest is not enough. Try again later.
+    /// Others hold it: too many nodes refused for the rest to be enough. Try again later.
     #[error("{} is locked ({})", .0.names(), .0.answers())]
     Held(Failure),
-    /// Too many nodes failed. What each of them said is inside. Where it [is final](Failure::is_final), it was not tried again.
+    /// Too many nodes failed, for the reasons inside. It was not retried if it [is final](Failure::is_final).
     #[error("no quorum: {0}")]
     NoQuorum(Failure),
-    /// Granted or extended, but the answers took so long that no validity was left. What had been granted
-    /// is released. A longer ttl, or a shorter `node_timeout`, helps.
+    /// The lock was granted or extended, but the answers took so long that no validity was left. What had
+    /// been granted is released. A longer ttl or a shorter `node_timeout` helps.
     #[error("too late to be valid: {0}")]
     Late(Failure),
-    /// It was held, and is not any more, or not certainly: the validity is over, or others hold it.
+    /// It was held, and no longer certainly is: the validity is over, or others hold it.
     #[error("lost: {0}")]
     Lost(Failure),
-    /// Granted, under a token that is not above one that this client had before it asked: a majority of the nodes
-    /// has lost its token counters, and no token says any more who came later. What had been granted is released.
+    /// Granted under a token not above one that this client had before it asked: a majority of the nodes lost
+    /// its token counters, so tokens no longer say who came later. What had been granted is released.
     #[error(
         "token {token} is not above {highest}, which was held before: a majority of the nodes has lost its \
          token counters, so that tokens no longer tell who came later. Tell what compares tokens of the lower \
@@ -36,13 +36,13 @@ pub enum Error {
         /// What the nodes answered.
         failure: Failure,
     },
-    /// Something that trying again does not help against.
+    /// An error that a retry does not help against.
     #[error("{0}")]
     Config(String),
 }
 
 impl Error {
-    /// What the nodes answered; none for [`Error::Config`].
+    /// Returns what the nodes answered; `None` for [`Error::Config`].
     pub fn failure(&self) -> Option<&Failure> {
         match self {
             Error::Held(failure) | Error::NoQuorum(failure) | Error::Late(failure) | Error::Lost(failure) => {
@@ -53,29 +53,29 @@ impl Error {
         }
     }
 
-    /// Whether nodes refuse it for good (see [`Failure::is_final`]), or have lost their token counters.
+    /// Returns whether nodes refuse for good (see [`Failure::is_final`]), or have lost their counters.
     pub fn is_final(&self) -> bool {
         matches!(self, Error::CountersLost { .. }) || self.failure().is_some_and(Failure::is_final)
     }
 }
 
-/// How a request stood with each node when it failed.
+/// The answer of each node when a request failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
     /// The resources that were asked for.
     pub resources: Vec<String>,
-    /// How many yeses were needed.
+    /// How many grants were needed.
     pub needed: usize,
-    /// Each node, in the order in which they were listed.
+    /// Each node, in the order of the configuration.
     pub nodes: Vec<NodeReport>,
-    /// How long the lock is still valid: above zero only where a lock was to be extended.
+    /// How long the lock is still valid: above zero only if an extension failed.
     pub left: Duration,
 }
 
 impl Failure {
-    /// Whether so many nodes refuse this for good (a wrong password, no module, a ttl above `lock.max-ttl`) that asking
-    /// again is no use until somebody has changed that.
+    /// Returns whether too many nodes refuse for good (a wrong password, no module, a ttl above
+    /// `lock.max-ttl`) for a retry to succeed before somebody has changed that.
     pub fn is_final(&self) -> bool {
         let refused =
             |node: &&NodeReport| matches!(&node.answer, NodeAnswer::Failed(error) if error.is_final());
@@ -84,12 +84,12 @@ impl Failure {
 }
 
 impl Failure {
-    /// What was asked for.
+    /// Returns the resources that were asked for, in one line.
     pub fn names(&self) -> String {
         self.resources.join(", ")
     }
 
-    /// What each node answered, in one line.
+    /// Returns what each node answered, in one line.
     pub fn answers(&self) -> String {
         let nodes: Vec<String> = self.nodes.iter().map(ToString::to_string).collect();
         let needed = match self.nodes.len() {
@@ -110,7 +110,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A node, and the last that it answered.
+/// A node and its last answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NodeReport {
@@ -130,31 +130,31 @@ impl fmt::Display for NodeReport {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeAnswer {
-    /// Nothing yet: the request failed before.
+    /// No answer: the request failed before one came.
     #[error("had not answered")]
     Open,
-    /// Nothing: it was not asked, since the lock was over before.
+    /// No answer: it was not asked, since the lock was over before.
     #[error("was not asked: the lock was over before")]
     NotAsked,
-    /// Nothing: it was not asked, since another node's answer was enough.
+    /// No answer: it was not asked, since another node's answer was enough.
     #[error("was not asked")]
     Spared,
-    /// It granted, under this token.
+    /// It granted the lock under this token.
     #[error("granted it, token {0}")]
     Granted(u64),
-    /// It extended.
+    /// It extended the lock.
     #[error("extended it")]
     Extended,
     /// Others hold the lock there.
     #[error("held by another owner")]
     Held,
-    /// This owner holds nothing there (any more).
+    /// This owner does not hold (or no longer holds) anything there.
     #[error("had lost it")]
     Gone,
-    /// It released.
+    /// It released the lock.
     #[error("released it")]
     Released,
-    /// It can't raise its hold to the token that others granted: clocks are too far apart.
+    /// It can't raise its hold to the token that others granted: the clocks are too far apart.
     #[error(
         "refused token {token} as too far ahead: the clocks of the nodes are {} s apart or were at their \
          start. Set the clock of the one that is wrong, or replace that node",
@@ -163,7 +163,7 @@ pub enum NodeAnswer {
     TooFarAhead {
         /// The token that it refused.
         token: u64,
-        /// By how much that token leads the one it granted itself.
+        /// How far that token leads the one that it granted itself.
         apart: Duration,
     },
     /// It failed.
@@ -175,7 +175,7 @@ pub enum NodeAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
-    /// No connection could be made; what was tried last said so.
+    /// No connection could be made, for the reason of the last attempt.
     #[error("no connection: {0}")]
     Unreachable(String),
     /// The connection broke while the request was under way.
@@ -184,7 +184,7 @@ pub enum NodeError {
     /// No answer within the node's time limit.
     #[error("no answer within {} ms", .0.as_millis())]
     NoAnswer(Duration),
-    /// It has left so many requests unanswered that it is asked no more until it answers.
+    /// It has left too many requests unanswered, and is not asked again until it answers.
     #[error("{0} requests are still unanswered")]
     Silent(u64),
     /// It is the same server as another one of the list.
@@ -193,7 +193,7 @@ pub enum NodeError {
     /// An error reply.
     #[error("{0}")]
     Refused(ServerError),
-    /// A reply that this command does not have.
+    /// A reply that does not belong to this command.
     #[error("unexpected reply {0}")]
     Unexpected(String),
 }
@@ -203,33 +203,33 @@ impl NodeError {
         matches!(self, NodeError::Refused(error) if meanings.contains(&error.meaning()))
     }
 
-    /// Whether the server is no master (any more).
+    /// Returns whether the server is not (or no longer) a master.
     pub(crate) fn is_demoted(&self) -> bool {
         self.means(&[Meaning::Demoted])
     }
 
-    /// Whether something else lies at the key: what this owner held there is gone.
+    /// Returns whether the key has another type: what this owner held there is gone.
     pub(crate) fn is_overwritten(&self) -> bool {
         self.means(&[Meaning::Overwritten])
     }
 
-    /// Whether the server will do the same later.
+    /// Returns whether the server will accept the same request later.
     pub(crate) fn is_not_ready(&self) -> bool {
         self.means(&[Meaning::NotReady])
     }
 
-    /// Whether this user may not use this key, or something else lies there.
+    /// Returns whether this user may not use this key, or the key has another type.
     pub(crate) fn is_of_key(&self) -> bool {
         self.is_overwritten() || matches!(self, NodeError::Refused(error) if error.code() == "NOPERM")
     }
 
-    /// Whether the server has too many waiters.
+    /// Returns whether the server has too many waiters.
     pub(crate) fn is_full(&self) -> bool {
         matches!(self, NodeError::Refused(error) if error.code() == "MAXWAITERS")
     }
 
-    /// Whether it refuses, and will refuse the same request again until somebody has changed something about the
-    /// server, its user or the request.
+    /// Returns whether the node refuses the request, and will do so until somebody has changed something
+    /// about the server, its user or the request.
     pub fn is_final(&self) -> bool {
         self.means(&[Meaning::NotAllowed, Meaning::NoModule, Meaning::WrongRequest])
     }
@@ -273,7 +273,7 @@ mod tests {
         assert!(failure(1, vec![refused()]).is_final());
         assert!(!failure(2, vec![refused(), NodeAnswer::Held, NodeAnswer::Held]).is_final());
         assert!(failure(2, vec![refused(), NodeAnswer::Held, refused()]).is_final());
-        // A semaphore of so many needs all nodes.
+        // A semaphore of two needs all three nodes.
         assert!(failure(3, vec![refused(), NodeAnswer::Held, NodeAnswer::Held]).is_final());
     }
 

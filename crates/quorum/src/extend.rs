@@ -1,9 +1,9 @@
-//! Lets a lock go on, and has nodes join again that do not hold it.
+//! Extends a lock, and has nodes that do not hold it join again.
 //!
-//! A node that was down at the grant has no hold, nor has one that sat out its cooldown: they join again,
-//! and count. But a node that *had* the hold, and has it no more, tells that nodes forget (a DEL, a restart
-//! without data and without cooldown). Where so many do that others may have held the lock in between, it
-//! is lost: to take it again would give back an old token after a newer one was used.
+//! A node that was down at the grant, or sat out its cooldown, has no hold. It joins again, and counts. But a
+//! node that *had* the hold and no longer has it shows that nodes forget (a DEL, a restart without data and
+//! without cooldown). The lock is lost if others may have held it in between: to acquire it again would reuse
+//! an old token after a newer one.
 
 use crate::clock::Moment;
 use crate::command::Reply;
@@ -13,7 +13,7 @@ use crate::lock_state::{Held, LockState};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// An extension under way.
+/// An extension in progress.
 struct Extension {
     lock: Arc<LockState>,
     ttl: Duration,
@@ -22,31 +22,31 @@ struct Extension {
     answers: Vec<NodeAnswer>,
     /// Which nodes held it, as far as was known.
     held: Vec<bool>,
-    /// Which nodes have said that they do not.
+    /// Which nodes have said that they do not hold it.
     gone: Vec<bool>,
     needed: usize,
-    /// With so few nodes that have held it all the time, others may have held it in between.
+    /// If only this many nodes have held it without a gap, others may have held it in between.
     overtaken_at: usize,
 }
 
-/// What a node is asked.
+/// What is asked of a node.
 #[derive(Clone, Copy, PartialEq)]
 enum Step {
     Extend,
-    /// The line's node, beside that: to let the line's lock go on. Its answer changes nothing.
+    /// Extends the line's lock on its node, beside that. The answer changes nothing.
     ExtendLine,
-    /// It has no hold: it is to have one again, with this lock's token at least.
+    /// The node has no hold, and must get one with at least this lock's token.
     Join,
-    /// It refused that token as too far ahead. A hold of another token does no harm: this lock's own was
-    /// confirmed by others, and stays.
+    /// The node refused that token as too far ahead. A hold with another token does no harm, since this
+    /// lock's own token was confirmed by others, and stays.
     JoinWithoutFence,
 }
 
-/// What the answers come to.
+/// What the answers amount to.
 enum Verdict {
     Open,
     Extended,
-    /// Too many failed.
+    /// Too many nodes failed.
     Failed,
     /// Others hold it, or may have held it in between.
     Overtaken,
@@ -90,7 +90,7 @@ impl Extension {
         Extension {
             lock: Arc::clone(lock),
             ttl,
-            // Yeses after the end of the validity would not count.
+            // Answers after the end of the validity would not count.
             limit: lock.quorum.options.node_timeout(ttl, nodes).min(lock.validity()),
             in_flight: InFlight::default(),
             answers: vec![NodeAnswer::NotAsked; nodes],
@@ -101,8 +101,8 @@ impl Extension {
         }
     }
 
-    /// Enough nodes have said yes. One that answers after them may have no hold: it is to join again too, or
-    /// a node that is a little slower than the others would stay without for ever.
+    /// Handles answers that come after enough nodes have agreed. Such a node may have no hold, and must join
+    /// again, or a node slightly slower than the others would stay without one forever.
     fn go_on_in_background(mut self) {
         if self.in_flight.is_empty() {
             return;
@@ -169,7 +169,7 @@ impl Extension {
             (Step::Join, Ok(Reply::TooFarAhead)) => self.join(node, Step::JoinWithoutFence),
             (Step::Join | Step::JoinWithoutFence, Ok(Reply::Number(token))) => NodeAnswer::Granted(token),
             (Step::Join | Step::JoinWithoutFence, Ok(Reply::Nil)) => NodeAnswer::Held,
-            // Somebody has written something else over the hold.
+            // Somebody has overwritten the hold with another type.
             (Step::Extend, Err(error)) if error.is_overwritten() => {
                 self.gone[node] = true;
                 error.into()
@@ -179,8 +179,8 @@ impl Extension {
         };
     }
 
-    /// Asks for a hold on a node that has none. Only over the connection that is there: it must not come
-    /// behind a release.
+    /// Asks for a hold on a node that has none. It uses only an existing connection, as the request must not
+    /// arrive after a release.
     fn join(&mut self, node: usize, step: Step) -> NodeAnswer {
         let mut claimed = self.lock.claimed();
         if claimed.released {
@@ -202,8 +202,8 @@ impl Extension {
         self.answers.iter().filter(|answer| wanted(answer)).count()
     }
 
-    /// On how many nodes the hold has been all the time, for certain and at most. One that did not answer
-    /// still has it, if it had it.
+    /// Returns on how many nodes the hold has been without a gap: certainly, and at most. A node that did not
+    /// answer still has the hold if it had it.
     fn continuous(&self) -> (usize, usize) {
         let (mut certain, mut at_most) = (0, 0);
         for (node, answer) in self.answers.iter().enumerate().filter(|(node, _)| !self.gone[*node]) {
@@ -219,7 +219,7 @@ impl Extension {
         let yes = self.count(|answer| matches!(answer, NodeAnswer::Extended | NodeAnswer::Granted(_)));
         let open = self.count(|answer| *answer == NodeAnswer::Open);
         let held = self.count(|answer| *answer == NodeAnswer::Held);
-        // One that had the hold and has it no more is a sign that others may be like it: then each is heard.
+        // If a node had the hold and no longer has it, others may be like it: then each is heard.
         let forgotten = self.gone.iter().zip(&self.held).any(|(gone, held)| *gone && *held);
         let (certain, at_most) = self.continuous();
         if at_most <= self.overtaken_at || held > self.answers.len() - self.needed {
@@ -233,8 +233,8 @@ impl Extension {
         }
     }
 
-    /// The last answer of each node; of one that was to join again and has not answered to that, that it
-    /// had no hold.
+    /// Returns the last answer of each node. A node that must join again and has not answered yet counts as
+    /// having no hold.
     fn known(&self) -> Vec<NodeAnswer> {
         let known = |(answer, gone): (&NodeAnswer, &bool)| match answer {
             NodeAnswer::Open if *gone => NodeAnswer::Gone,
@@ -243,14 +243,14 @@ impl Extension {
         self.answers.iter().zip(&self.gone).map(known).collect()
     }
 
-    /// What is known now of who holds it.
+    /// Records which nodes hold it now.
     fn note_holding(&self) {
         let mut claimed = self.lock.claimed();
         for (node, holding) in claimed.holding.iter_mut().enumerate() {
             *holding = match self.answers[node] {
                 NodeAnswer::Extended | NodeAnswer::Granted(_) => true,
                 NodeAnswer::Open | NodeAnswer::NotAsked => *holding && !self.gone[node],
-                // Its hold was not renewed: it may be over before it answers again.
+                // Its hold was not renewed: it may expire before the node answers again.
                 _ => false,
             };
         }

@@ -1,4 +1,4 @@
-//! Requests under way to several nodes at once, each with its time limit.
+//! Requests in flight to several nodes at once, each with its time limit.
 
 use crate::command::Reply;
 use crate::error::NodeError;
@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep};
 
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// Requests under way, each with what it is for.
+/// Requests in flight, each with its purpose.
 pub(crate) struct InFlight<T> {
     under_way: Vec<Request<T>>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -25,14 +25,14 @@ struct Request<T> {
     until: Instant,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 pub(crate) struct Completion<T> {
     pub node: usize,
     pub purpose: T,
     /// The generation of the connection over which it was sent, if it was.
     pub generation: Option<u64>,
     pub reply: Result<Reply, NodeError>,
-    /// The request itself where its time limit has passed: the reply may still come.
+    /// The request itself if its time limit has passed: the reply may still come.
     pub late: Option<PendingReply>,
 }
 
@@ -43,24 +43,24 @@ impl<T> Default for InFlight<T> {
 }
 
 impl<T> InFlight<T> {
-    /// Adds a request that is to be answered within `limit` from now.
+    /// Adds a request that must be answered within `limit` from now.
     pub fn add(&mut self, node: usize, purpose: T, pending: PendingReply, limit: Duration) {
-        // What the clock has no room for is not waited for to the end by anybody.
+        // Nobody awaits the end of a time that the clock can't hold.
         let until = Instant::now() + limit.min(LONGEST);
         self.under_way.push(Request { node, purpose, pending, limit, until });
     }
 
-    /// Whether nothing is under way.
+    /// Returns whether nothing is in flight.
     pub fn is_empty(&self) -> bool {
         self.under_way.is_empty()
     }
 
-    /// The next reply, or request whose time is up; `None` when nothing is under way.
+    /// Returns the next reply or request that timed out, or `None` if nothing is in flight.
     pub async fn next(&mut self) -> Option<Completion<T>> {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// Tells of each node over which connection it is asked; drops what has not been sent yet.
+    /// Calls `tell` with each node and its connection's generation, and drops what is still unsent.
     pub fn drop_unsent(&mut self, mut tell: impl FnMut(usize, Option<u64>)) {
         self.under_way.retain(|request| {
             let generation = request.pending.generation();
@@ -69,7 +69,7 @@ impl<T> InFlight<T> {
         });
     }
 
-    /// Everything under way.
+    /// Removes and returns everything in flight.
     pub fn drain(&mut self) -> impl Iterator<Item = (usize, T, PendingReply)> + '_ {
         self.under_way.drain(..).map(|request| (request.node, request.purpose, request.pending))
     }
@@ -81,7 +81,7 @@ impl<T> InFlight<T> {
                 return Poll::Ready(Some(request.completed(reply)));
             }
         }
-        // The next to be late: they are in the order in which they were added, but limits differ.
+        // The next one to time out. The order is that of adding, but limits differ.
         let Some(next) = self.under_way.iter().map(|request| request.until).min() else {
             return Poll::Ready(None);
         };

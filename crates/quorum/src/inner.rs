@@ -1,4 +1,4 @@
-//! What a quorum and all that came from it have in common.
+//! What a quorum, its requests and its locks share.
 
 use crate::changes::Changes;
 use crate::clock::Moment;
@@ -23,16 +23,16 @@ pub(crate) struct Inner {
     pub nodes: Vec<Arc<Node>>,
     pub options: Options,
     pub environment: Arc<dyn Environment>,
-    /// What the servers tell of by themselves.
+    /// The changes that the servers push.
     pub changes: Changes,
     /// The highest token that an acquisition was completed with.
     completed: AtomicU64,
-    /// How far the wall clock is moved, for tests.
+    /// The offset of the wall clock, for tests.
     pub wall_ahead_ms: AtomicI64,
     /// How many locks were acquired, and how many of them in one round trip.
     pub acquired: AtomicU64,
     pub in_one_round: AtomicU64,
-    /// What is remembered of resources for a moment.
+    /// What is remembered of resources for a short time.
     pub recent: Recent,
     runtime: Handle,
     cleaning: Watched<usize>,
@@ -40,7 +40,7 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    /// Starts a task for each node, on the runtime in whose context this is called.
+    /// Starts a task for each node, on the current tokio runtime.
     pub fn start(
         nodes: Vec<Arc<Node>>,
         options: Options,
@@ -65,9 +65,9 @@ impl Inner {
         }
     }
 
-    /// The token to propose: the wall clock, or what follows the highest token completed with. Grants that
-    /// were not taken don't count: a node that runs ahead would spoil every proposal. But `counter`, that of the line's
-    /// node, is known to be next; it leads the clock only for a minute after a start, unless that node runs ahead.
+    /// Returns the token to propose: the wall clock, or the successor of the highest completed token. Grants
+    /// not taken don't count, or a node that runs ahead would spoil every proposal. But `counter`, of the
+    /// line's node, counts unless it runs ahead; it leads the clock only for a minute after a start.
     pub fn proposal(&self, counter: u64) -> u64 {
         let ahead = self.wall_ahead_ms.load(Ordering::Relaxed).saturating_mul(1_000);
         let clock = self.environment.wall_clock().saturating_add_signed(ahead);
@@ -75,12 +75,12 @@ impl Inner {
         clock.max(self.completed() + 1).max(next)
     }
 
-    /// The moment, on the clock that the validity is counted on.
+    /// Returns the current moment on the clock that the validity is counted on.
     pub fn now(&self) -> Moment {
         Moment::from_nanos(self.environment.boot_time())
     }
 
-    /// The highest token that an acquisition was completed with so far: what begins from here on gets a higher one.
+    /// Returns the highest token that an acquisition was completed with. Later ones get a higher token.
     pub fn completed(&self) -> u64 {
         self.completed.load(Ordering::Relaxed)
     }
@@ -92,7 +92,7 @@ impl Inner {
     }
 
     /// # Errors
-    /// [`Error::Config`] where two nodes are found to be one server.
+    /// Returns [`Error::Config`] if two nodes are found to be one server.
     pub fn check_nodes(&self) -> Result<(), Error> {
         for node in &self.nodes {
             if let Some(other) = node.same_server() {
@@ -105,8 +105,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Runs something that nobody waits for, for at most so long. Works from any thread, also while
-    /// a value is dropped; when the runtime is gone, it is not done.
+    /// Runs a task that nobody awaits, for `at_most` this time. Works from any thread, also while a value is
+    /// dropped. The task is not run if the runtime is gone.
     pub fn in_background(
         self: &Arc<Self>,
         at_most: Duration,
@@ -115,7 +115,7 @@ impl Inner {
         let running = Running::new(self);
         self.runtime.spawn(async move {
             let _running = running;
-            // What it is to end has ended by itself then.
+            // What the task had to end has expired by then.
             let _ = tokio::time::timeout(at_most, task).await;
         });
     }
@@ -151,7 +151,7 @@ impl Drop for Inner {
     }
 }
 
-/// Counts a background task for as long as it runs, however it ends.
+/// Counts a background task while it runs, however it ends.
 struct Running(Arc<Inner>);
 
 impl Running {

@@ -1,17 +1,17 @@
-//! Which kind of lock is asked for, and how many nodes have to say yes.
+//! The kind of a lock, and how many nodes must grant it.
 
 /// How many holders a lock tolerates.
 ///
-/// On one resource never mix `Limit(n)` with `Shared`, nor with another n: each kind needs its own number of
-/// yeses, and two numbers that are meant for different kinds do not exclude each other.
+/// Never mix `Limit(n)` with `Shared` or with another n on one resource: each kind needs its own number of
+/// grants, and two numbers that are meant for different kinds do not exclude each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// One holder.
     #[default]
     Exclusive,
-    /// Any number of holders, and none that is exclusive beside them.
+    /// Any number of shared holders, and no exclusive one beside them.
     Shared,
-    /// At most so many holders, 1 to 10,000. `Limit(1)` is `Exclusive`.
+    /// At most this number of holders, 1 to 10,000. `Limit(1)` is `Exclusive`.
     Limit(u16),
 }
 
@@ -19,8 +19,8 @@ impl Kind {
     /// The largest n of [`Kind::Limit`].
     pub const MAX_LIMIT: u16 = 10_000;
 
-    /// How many of so many nodes have to say yes: for exclusive and shared locks a majority, for `Limit(n)`
-    /// ⌊N·n/(n+1)⌋+1, since n+1 holders would then need more yeses than N nodes can give (each at most n).
+    /// Returns how many of `nodes` must grant. Exclusive and shared locks need a majority. `Limit(n)` needs
+    /// ⌊N·n/(n+1)⌋+1, since n+1 holders would then need more grants than N nodes can give (each at most n).
     /// From n = N−1 on this is every node.
     ///
     /// ```
@@ -35,14 +35,14 @@ impl Kind {
         nodes * holders / (holders + 1) + 1
     }
 
-    /// On how many nodes at most a hold may be left for others to have overtaken it: n other holders need
-    /// n times the yeses that one needs, and find n free places on a node that has forgotten the hold, n−1
-    /// on one that has not. On one node more, they can't have been all there at once.
+    /// Returns the greatest number of nodes that may still have a hold if others have overtaken it. n other
+    /// holders need n times the grants that one needs. They find n free places on a node that has forgotten
+    /// the hold, n−1 on one that has not. With the hold on one node more, they can't all have held at once.
     pub(crate) fn overtaken_at(self, nodes: usize) -> usize {
         self.holders() * (nodes - self.needed(nodes))
     }
 
-    /// How many there can be at once; shared ones count as one, against an exclusive one.
+    /// Returns how many holders there can be at once. Shared ones count as one, against an exclusive one.
     fn holders(self) -> usize {
         match self {
             Kind::Exclusive | Kind::Shared => 1,
@@ -55,7 +55,7 @@ impl Kind {
 mod tests {
     use super::*;
 
-    /// The yeses needed on 1 to 7 nodes.
+    /// Returns the grants needed on 1 to 7 nodes.
     fn needed(kind: Kind) -> Vec<usize> {
         (1..=7).map(|nodes| kind.needed(nodes)).collect()
     }

@@ -1,9 +1,9 @@
-//! One lock over several independent servers that have the module loaded: held while a majority of them
-//! holds it, under one fencing token.
+//! A lock over several independent servers that have the module loaded. The lock is held while a majority of
+//! them holds it, under one fencing token.
 //!
-//! Redlock, with what it lacks: every node's time limit, typed errors, a clean-up that also happens when
-//! the caller has gone, validity on a clock that counts a suspended machine, and a token that a
-//! protected resource can compare.
+//! The algorithm is Redlock, with what Redlock lacks: a time limit per node, typed errors, a clean-up that
+//! also happens if the caller is gone, validity on a clock that counts while the machine is suspended, and a
+//! token that a protected resource can compare.
 //!
 //! ```
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -24,14 +24,14 @@
 //! # Ok::<(), redis_lock_quorum::Error>(()) }).unwrap();
 //! ```
 //!
-//! What is promised, and under which conditions:
+//! The promises and their conditions:
 //!
-//! 1. With no assumption on time, while nodes keep their token counters: two acquisitions that exclude each other have
-//!    different tokens, and the one that was over before the other began has the lower one. A resource that
-//!    refuses a token lower than one it has seen is safe.
+//! 1. No assumption on time, while nodes keep their token counters: two acquisitions that exclude each other
+//!    have different tokens. The one that was over before the other began has the lower token. A resource
+//!    that refuses a token lower than one it has seen is safe.
 //! 2. Validity intervals of two such locks do not overlap while clock *rates* differ by less than `drift`,
-//!    nodes keep their holds or sit out `lock.cooldown` after a restart, and the process is not paused between looking at
-//!    the validity and acting.
+//!    nodes keep their holds or sit out `lock.cooldown` after a restart, and the process is not paused
+//!    between checking the validity and acting.
 //!
 //! Both hold while any minority of the nodes is down.
 #![forbid(unsafe_code)]

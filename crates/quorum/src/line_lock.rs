@@ -1,4 +1,4 @@
-//! The line's lock on one node, for as long as a request or a holder has it. Dropped, it is released.
+//! The line's lock on one node, while a request or a holder has it. It is released on drop.
 
 use crate::cleanup::Cleanup;
 use crate::clock::Moment;
@@ -18,30 +18,30 @@ pub(crate) struct LineLock {
 }
 
 impl LineLock {
-    /// One that this owner asks for on this node: what was sent is to be [noted](LineLock::note).
+    /// Returns a lock that this owner will ask for on this node. [Note](LineLock::note) what is sent for it.
     pub fn new(quorum: &Arc<Inner>, terms: &Arc<Terms>, owner: &str, ttl: Duration, node: usize) -> LineLock {
         LineLock::granted(Cleanup::new(quorum, terms, owner.into(), ttl), node, 0)
     }
 
-    /// One that was granted to this claim, under this token.
+    /// Returns a lock that was granted to this claim under this token.
     pub fn granted(claim: Cleanup, node: usize, token: u64) -> LineLock {
         let asked = claim.quorum.now();
         LineLock { node, claim, asked, token }
     }
 
-    /// Something was sent for it, if this is its node, over this connection.
+    /// Notes that something was sent for it over this connection, if this is its node.
     pub fn note(&mut self, node: usize, generation: Option<u64>) {
         if node == self.node {
             self.claim.note(node, generation);
         }
     }
 
-    /// It was not granted: there is nothing to release.
+    /// Notes that it was not granted: there is nothing to release.
     pub fn forget(&mut self) {
         self.claim.forget(self.node);
     }
 
-    /// Sends an extension. What is returned is not to be dropped before it is written.
+    /// Sends an extension. The returned value must not be dropped before it is written.
     pub fn extend(&mut self, ttl: Duration) -> PendingReply {
         self.claim.ttl = self.claim.ttl.max(ttl);
         self.asked = self.claim.quorum.now();
@@ -49,7 +49,7 @@ impl LineLock {
         self.claim.ask(self.node, &command)
     }
 
-    /// Extends it if a third of its ttl is over. Returns whether it is there, as far as is known.
+    /// Extends it if a third of its ttl is over. Returns whether it is held, as far as is known.
     pub async fn keep(&mut self) -> bool {
         let (ttl, limit) = (self.claim.ttl, self.claim.limit);
         if self.claim.quorum.now().since(self.asked) < ttl / 3 {

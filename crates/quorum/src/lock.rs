@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A lock that is held, for as long as its [validity](Lock::validity) lasts. Dropped, it is released in the
+/// A lock that is held while its [validity](Lock::validity) lasts. A dropped lock is released in the
 /// background.
 ///
 /// ```
@@ -31,27 +31,27 @@ impl Lock {
         Lock(Arc::new(LockState::new(claim, granted)))
     }
 
-    /// How long it is certainly held yet; zero when it is not, or not any more. Until then nobody else
-    /// can have it: while the clock rates of client and nodes differ by less than the drift, and nodes keep
-    /// their holds or sit out `lock.cooldown` after a restart. A process that may be
-    /// paused between looking at it and acting needs the [fencing token](Lock::fencing_token) as well.
+    /// Returns how long the lock is still certainly held, or zero if it is not held. Nobody else can have it
+    /// for that time while the clock rates of client and nodes differ by less than the drift, and nodes keep
+    /// their holds or sit out `lock.cooldown` after a restart. A process that may be paused between checking
+    /// the validity and acting also needs the [fencing token](Lock::fencing_token).
     pub fn validity(&self) -> Duration {
         self.0.validity()
     }
 
-    /// The number that a protected resource compares, to refuse a holder that has been overtaken: greater than that of
-    /// every acquisition that was over before this one began. Never changes.
+    /// Returns the number that a protected resource compares, to refuse a holder that was overtaken. It is
+    /// greater than that of every acquisition that was over before this one began. It never changes.
     pub fn fencing_token(&self) -> u64 {
         self.0.token()
     }
 
-    /// The names of what is locked.
+    /// Returns the names of what is locked.
     pub fn resources(&self) -> Vec<String> {
         self.0.resources()
     }
 
-    /// Lets the lock go on for `ttl` from now, and returns the new validity. (It never gets shorter by
-    /// this.) A node that was down, or has lost its hold, joins again; the token stays.
+    /// Extends the lock to `ttl` from now, and returns the new validity, which never gets shorter. A node
+    /// that was down or has lost its hold joins again. The token stays the same.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -65,27 +65,27 @@ impl Lock {
     /// ```
     ///
     /// # Errors
-    /// None of them releases; [`Failure::left`](crate::Failure::left) says how much validity is left.
-    /// [`Error::Lost`] where it was over before enough nodes had answered, or where so few nodes still had
-    /// it that others hold it, or may have held it in between: then it is not taken again.
-    /// [`Error::NoQuorum`] where too many nodes failed, [`Error::Late`] where the answers took as long as
-    /// the ttl: trying again may help. [`Error::Config`] for a ttl that is no good.
+    /// No error releases the lock; [`Failure::left`](crate::Failure::left) says how much validity is left.
+    /// Returns [`Error::Lost`] if the lock was over before enough nodes had answered, or if so few nodes
+    /// still had it that others hold it or may have held it in between; it is not acquired again. Returns
+    /// [`Error::NoQuorum`] if too many nodes failed and [`Error::Late`] if the answers took as long as the
+    /// ttl; a retry may help. Returns [`Error::Config`] if the ttl is wrong.
     pub async fn extend(&self, ttl: Duration) -> Result<Duration, Error> {
         crate::extend::extend(&self.0, ttl).await
     }
 
-    /// Releases it on all nodes, and says what each of them answered; once more, and it says how it is by then. It ends a running
-    /// [`Lock::extend`]. What could not be reached is released in the background, as soon as it can.
+    /// Releases the lock on all nodes, and returns their answers; a second call asks again. Ends a running
+    /// [`Lock::extend`]. A node that could not be reached is released in the background, once it can be.
     ///
     /// # Errors
-    /// [`Error::NoQuorum`] where so few nodes answered that others can't have the lock yet: its ttl, or the
-    /// background, ends it.
+    /// Returns [`Error::NoQuorum`] if so few nodes answered that others still can't have the lock. The ttl or
+    /// the background release ends it.
     pub async fn release(&self) -> Result<Released, Error> {
         crate::release::release(&self.0).await
     }
 
     /// Returns when the lock is released, when others are found to hold it, or `lost_margin` before the
-    /// validity ends: time to stop the work. An [`Lock::extend`] meanwhile puts it off.
+    /// validity ends. The work must stop then. A [`Lock::extend`] meanwhile postpones that.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -104,21 +104,21 @@ impl Lock {
         self.0.lost_before(None).await;
     }
 
-    /// As [`Lock::lost`], with a margin of one's own.
+    /// Does what [`Lock::lost`] does, with this margin.
     pub async fn lost_before(&self, margin: Duration) {
         self.0.lost_before(Some(margin)).await;
     }
 
-    /// Keeps the lock: extends it by `ttl` whenever half of that is over, or a server tells that somebody has changed
-    /// the lock (a DEL, say; servers tell where the user may run `CLIENT TRACKING` and `LOCK.TTL`). `told` hears of each
-    /// extension. To be awaited beside the work, with [`Lock::lost`]: [`Quorum::using`](crate::Quorum::using) does both.
+    /// Extends the lock by `ttl` when half of that is over, or a server reports that somebody else changed it
+    /// (by DEL, say; the user needs `CLIENT TRACKING` and `LOCK.TTL`). `told` gets each result. Await it
+    /// beside the work and [`Lock::lost`], or call [`Quorum::using`](crate::Quorum::using).
     ///
-    /// Returns when there is no more use in it: [`Error::Lost`], or [`Error::Config`] for a ttl that is no good.
+    /// Returns when extending no longer helps: [`Error::Lost`], or [`Error::Config`] if the ttl is wrong.
     pub async fn renew(&self, ttl: Duration, told: impl FnMut(Renewal)) -> Error {
         crate::renewal::renew(&self.0, ttl, told).await
     }
 
-    /// A view of this lock to hand to the work. It does not release when it is dropped.
+    /// Returns a view of this lock to hand to the work. Dropping the view does not release the lock.
     pub fn lease(&self) -> Lease {
         Lease(Arc::clone(&self.0))
     }
@@ -136,32 +136,32 @@ impl fmt::Debug for Lock {
     }
 }
 
-/// A view of a lock that someone else extends and releases: what [`Quorum::using`](crate::Quorum::using) hands to the work.
+/// A view of a lock that someone else extends and releases, such as [`Quorum::using`](crate::Quorum::using).
 #[derive(Clone)]
 pub struct Lease(Arc<LockState>);
 
 impl Lease {
-    /// As [`Lock::validity`].
+    /// Does what [`Lock::validity`] does.
     pub fn validity(&self) -> Duration {
         self.0.validity()
     }
 
-    /// As [`Lock::fencing_token`].
+    /// Does what [`Lock::fencing_token`] does.
     pub fn fencing_token(&self) -> u64 {
         self.0.token()
     }
 
-    /// The names of what is locked.
+    /// Returns the names of what is locked.
     pub fn resources(&self) -> Vec<String> {
         self.0.resources()
     }
 
-    /// As [`Lock::lost`]: the signal to stop.
+    /// Does what [`Lock::lost`] does: the signal to stop.
     pub async fn lost(&self) {
         self.0.lost_before(None).await;
     }
 
-    /// As [`Lock::lost_before`].
+    /// Does what [`Lock::lost_before`] does.
     pub async fn lost_before(&self, margin: Duration) {
         self.0.lost_before(Some(margin)).await;
     }

@@ -1,4 +1,4 @@
-//! What is known of a lock that was acquired, and what was sent for it: extensions and releases change it.
+//! The state of an acquired lock, and what was sent for it. Extensions and releases change it.
 
 use crate::cleanup::Cleanup;
 use crate::clock::Moment;
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// `lost` looks at the clock at least so often: its timer stands still while the machine is suspended.
+/// Longest interval at which `lost` checks the clock, as its timer stops while the machine is suspended.
 const LOOK: Duration = Duration::from_millis(250);
 
 pub(crate) struct LockState {
@@ -24,23 +24,23 @@ pub(crate) struct LockState {
     ttl: AtomicU64,
     lost: AtomicBool,
     claim: Mutex<Held>,
-    /// Told when it is released or found lost.
+    /// Notified when the lock is released or found lost.
     pub over: Notify,
 }
 
-/// What requests for this lock go through, one at a time: after a release nothing is sent any more.
+/// What requests for this lock share, one at a time. Nothing is sent after a release.
 pub(crate) struct Held {
     pub claim: Cleanup,
-    /// The line's lock, if it has that.
+    /// The line's lock, if the holder has it.
     pub line: Option<LineLock>,
     pub released: bool,
-    /// Which nodes hold it, as far as is known: since the grant, or the last extension, without a gap.
+    /// Which nodes hold it without a gap since the grant or the last extension, as far as is known.
     pub holding: Vec<bool>,
-    /// Requests that were not needed for the grant. Not to be dropped before they are written.
+    /// Requests that the grant did not need. They must not be dropped before they are written.
     under_way: Vec<PendingReply>,
 }
 
-/// On what terms a lock was granted.
+/// The terms on which a lock was granted.
 pub(crate) struct Granted {
     pub token: u64,
     pub ttl: Duration,
@@ -73,7 +73,7 @@ impl LockState {
         Moment::from_nanos(self.end.load(Ordering::Acquire))
     }
 
-    /// The validity ends then, if not later.
+    /// Sets the ttl, and moves the end of the validity to `end` unless it is already later.
     pub fn extend_to(&self, end: Moment, ttl: Duration) {
         self.ttl.store(ttl.as_nanos() as u64, Ordering::Release);
         self.end.fetch_max(end.nanos(), Ordering::AcqRel);
@@ -90,12 +90,12 @@ impl LockState {
         }
     }
 
-    /// Whether it is released or found lost.
+    /// Returns whether the lock is released or found lost.
     pub fn is_over(&self) -> bool {
         self.lost.load(Ordering::Acquire)
     }
 
-    /// From now on it is not held, for everyone who asks.
+    /// Ends the lock for everyone who asks.
     pub fn end_now(&self) {
         self.lost.store(true, Ordering::Release);
         self.over.notify_waiters();
@@ -114,20 +114,20 @@ impl LockState {
         self.quorum.failure(&claimed.claim.terms, answers, self.validity())
     }
 
-    /// Has the servers tell when somebody else changes what is locked, where they can.
+    /// Has the servers report when somebody else changes what is locked, if they can.
     fn track(&self) {
         let terms = Arc::clone(&self.claimed().claim.terms);
         let links = self.quorum.nodes.iter().filter_map(|node| node.link()).filter(|link| link.tracks());
         for link in links {
             for look in terms.look() {
                 let Ok(asked) = link.ask(&look) else { continue };
-                // The answer is no matter; but dropped now, it would not be sent.
+                // The answer is not needed, but a future dropped now would not be sent.
                 self.quorum.spawn(async move { drop(asked.await) });
             }
         }
     }
 
-    /// Returns after so long, or as soon as a server tells that the lock has been changed: time to extend it.
+    /// Returns after this time, or as soon as a server reports a change of the lock: time to extend it.
     pub async fn renewal_due(&self, after: Duration) {
         let mut changes = self.quorum.changes.listen();
         let names = self.resources();
@@ -162,12 +162,12 @@ impl LockState {
 }
 
 impl Held {
-    /// From now on nothing is sent any more, but the releases that are returned.
+    /// Returns the releases. Nothing else is sent from now on.
     pub fn release(&mut self) -> Vec<(usize, PendingReply)> {
         self.released = true;
         let in_flight = self.claim.release_all();
         self.under_way.clear();
-        // Right behind the votes: who is next finds them free.
+        // Released right after the votes: the next request finds them free.
         self.line = None;
         in_flight
     }

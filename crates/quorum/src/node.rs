@@ -1,4 +1,4 @@
-//! A node: its connection, which a task of its own makes and makes again.
+//! A node and its connection, which a task of its own makes and remakes.
 
 use crate::changes::Changes;
 use crate::clock::Moment;
@@ -19,26 +19,26 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// A host that is gone is noticed after this; one that is only slow is not given up.
+/// Time after which a lost host is noticed. A host that is only slow is not given up.
 const HOST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two attempts to connect, however urgent.
+/// Shortest time between two attempts to connect, even if requests wait for one.
 const MIN_BACKOFF: Duration = Duration::from_millis(5);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
-/// A node that has refused to keep a line is asked again after this.
+/// Time after which a node that has refused to keep a line is asked again.
 const NO_LINE: Duration = Duration::from_secs(1);
-/// While somebody waits in a line, it is seen so often whether the node answers.
+/// Interval at which a node is checked for answers while a request waits in its line.
 const LOOK: Duration = Duration::from_millis(500);
-/// What was not answered so many times later is not waited for: a line has to go on within some three seconds.
+/// Checks after which an unanswered request means a lost node: a line must go on within about 3 s.
 const UNANSWERED_LOOKS: usize = 2;
-/// Connections kept for requests that wait on the server.
+/// Maximum number of connections kept for requests that wait on the server.
 const MAX_SPARE: usize = 64;
 
-/// How it stands with the connection.
+/// The state of the connection.
 #[derive(Clone)]
 pub(crate) enum State {
-    /// There is none, after so many attempts in vain; the last ended then, for this reason.
+    /// There is no connection after this many failed attempts. `since` and `why` are of the last one.
     Down { attempts: u64, since: Option<Instant>, why: NodeError },
-    /// It is there.
+    /// There is a connection.
     Up(Arc<Connection>),
 }
 
@@ -56,13 +56,13 @@ pub(crate) struct Node {
     connect_timeout: Duration,
     /// Connections for requests that wait on the server, not in use at the moment.
     spare: Mutex<Vec<Arc<Connection>>>,
-    /// Until when it keeps no line, since it has refused to; on the clock that the validity is counted on.
+    /// Until when the node keeps no line, because it refused; on the clock that validity is counted on.
     no_line_until: AtomicU64,
 }
 
 impl Node {
     /// # Errors
-    /// [`Error::Config`] for what is no URL of a server.
+    /// Returns [`Error::Config`] if `url` is not the URL of a server.
     pub fn new(
         number: usize,
         url: &str,
@@ -71,7 +71,7 @@ impl Node {
         environment: &Arc<dyn Environment>,
         connect_timeout: Duration,
     ) -> Result<Node, Error> {
-        // Not the URL itself: there may be a password in it.
+        // The message must not contain the URL, which may contain a password.
         let wrong = |error: redis::RedisError| {
             Error::Config(format!(
                 "the URL of node {} is wrong: {error}. It is to look like redis://host:6379, \
@@ -122,7 +122,7 @@ impl Node {
         PendingReply { stage, again: Some((Arc::clone(self), Arc::clone(command))) }
     }
 
-    /// The connection, if there is one.
+    /// Returns the connection, if there is one.
     pub fn link(&self) -> Option<Arc<Connection>> {
         match &*self.state.borrow() {
             State::Up(link) => Some(Arc::clone(link)),
@@ -130,20 +130,20 @@ impl Node {
         }
     }
 
-    /// Whether it can keep a line: it is connected, answers, and has not refused to of late.
+    /// Returns whether the node can keep a line: it is connected, answers, and has not refused recently.
     pub fn keeps_line(&self) -> bool {
         self.link().is_some_and(|link| !link.is_silent())
             && self.no_line_until.load(Ordering::Relaxed) <= self.environment.boot_time()
     }
 
-    /// It has refused to keep a line (a cooldown, no master any more): others do for a while.
+    /// Notes that the node refused to keep a line (a cooldown, no longer a master): others do for a while.
     pub fn refuses_line(&self) {
         let until = Moment::from_nanos(self.environment.boot_time()).after(NO_LINE);
         self.no_line_until.store(until.nanos(), Ordering::Relaxed);
     }
 
-    /// Returns once it is lost for those who wait in a line on it: the connection breaks, or a request, which may be a PING,
-    /// has not been answered for some time. From then on the node counts as silent until it answers.
+    /// Returns once the node is lost for requests that wait in its line: the connection broke, or a request
+    /// (or a PING) was not answered for some time. From then on the node counts as silent until it answers.
     pub async fn lost(&self) {
         let Some(link) = self.link() else { return };
         let mut sent = VecDeque::from([link.sent()]);
@@ -160,7 +160,7 @@ impl Node {
         }
     }
 
-    /// The server that is listed twice, if this node is found to be one.
+    /// Returns the name of the other node that is the same server, if one was found.
     pub fn same_server(&self) -> Option<String> {
         match &*self.state.borrow() {
             State::Down { why: NodeError::SameServer(other), .. } => Some(other.clone()),
@@ -168,7 +168,7 @@ impl Node {
         }
     }
 
-    /// Whether a first attempt to connect has ended, either way.
+    /// Returns when a first attempt to connect has ended, with or without success.
     pub async fn tried(&self) {
         let tried = |state: &State| (!matches!(state, State::Down { attempts: 0, .. })).then_some(());
         self.state.wait_for(tried).await;
@@ -183,7 +183,7 @@ impl Node {
         self.state.wait_for(later).await
     }
 
-    /// The connection as soon as there is one, or why the next attempt to make one failed.
+    /// Returns the connection as soon as there is one, or why the next attempt to make one failed.
     async fn next_link(&self) -> Result<Arc<Connection>, NodeError> {
         let before = match &*self.state.borrow() {
             State::Up(link) => return Ok(Arc::clone(link)),
@@ -198,10 +198,10 @@ impl Node {
         self.state.wait_for(next).await
     }
 
-    /// A connection for a request that waits on the server: others must not wait behind it.
+    /// Returns a connection for a request that waits on the server: others must not wait behind it.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Returns why there is no connection.
     pub async fn link_to_wait_on(&self) -> Result<Arc<Connection>, NodeError> {
         while let Some(link) = self.spare().pop() {
             if !link.is_broken() {
@@ -211,7 +211,7 @@ impl Node {
         self.open(0).await
     }
 
-    /// Takes such a connection back, with nothing under way on it.
+    /// Takes such a connection back, with nothing in flight on it.
     pub fn keep_spare(&self, link: Arc<Connection>) {
         let mut spare = self.spare();
         if spare.len() < MAX_SPARE && !link.is_broken() {
@@ -238,11 +238,11 @@ impl Node {
     }
 
     fn set(&self, state: State) {
-        // The connection of before may end with this: not while the state is locked.
+        // The previous connection may be dropped here: not while the state is locked.
         drop(self.state.change(|now| std::mem::replace(now, state)));
     }
 
-    /// Makes the connection and makes it again, for ever.
+    /// Makes the connection and remakes it, forever.
     pub async fn keep_connected(self: Arc<Self>) {
         let mut generation = 0;
         let mut attempts = 0;
@@ -256,9 +256,9 @@ impl Node {
                     self.set(State::Up(Arc::clone(&link)));
                     link.watch().await;
                     self.identities.forget(self.number);
-                    // They may lead to a server that is no master any more.
+                    // They may lead to a server that is no longer a master.
                     self.spare().clear();
-                    // Not counted as an attempt in vain: requests wait for the next one.
+                    // Not counted as a failed attempt: requests wait for the next one.
                     let why = NodeError::Unreachable("the connection broke".into());
                     self.set(State::Down { attempts, since: None, why });
                 }
@@ -275,19 +275,19 @@ impl Node {
     }
 }
 
-/// TLS needs it; without a choice rustls panics. What the program has chosen stays.
+/// Installs a provider, without which rustls panics on TLS. The program's own choice stays.
 fn choose_cryptography() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // An error says that another thread has chosen meanwhile.
+        // An error means that another thread has chosen meanwhile.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
 }
 
-/// A request to one node, from the moment it was to be sent.
+/// A request to one node and its reply, from before it is sent.
 pub(crate) struct PendingReply {
     stage: Stage,
-    /// For a node that turns out to be no master any more: then nothing was done, and the request is sent once
-    /// more, over the next connection.
+    /// Set in case the node turns out to be no longer a master. Nothing was done then, and the request is
+    /// repeated over the next connection.
     again: Option<(Arc<Node>, Packed)>,
 }
 
@@ -307,19 +307,19 @@ impl Stage {
 }
 
 impl PendingReply {
-    /// A request that was sent without [`Node::ask`].
+    /// Wraps a request that was sent without [`Node::ask`].
     pub fn sent(asked: Asked) -> PendingReply {
         PendingReply { stage: Stage::Sent(asked), again: None }
     }
 
-    /// Its time limit has passed.
+    /// Notes that its time limit has passed.
     pub fn is_late(&self) {
         if let Stage::Sent(asked) = &self.stage {
             asked.is_late();
         }
     }
 
-    /// The generation of the connection over which it was sent, if it was.
+    /// Returns the generation of the connection over which it was sent, if it was.
     pub fn generation(&self) -> Option<u64> {
         match &self.stage {
             Stage::Sent(asked) => Some(asked.generation()),
@@ -359,7 +359,7 @@ impl Future for PendingReply {
     }
 }
 
-/// Which server each node is, as far as known: one that is listed twice would count twice.
+/// The server of each node, as far as is known. A server that is listed twice would count twice.
 #[derive(Default)]
 pub(crate) struct Identities(Mutex<Vec<Option<Identity>>>);
 
@@ -370,7 +370,7 @@ struct Identity {
 
 impl Identities {
     /// # Errors
-    /// The name of the other node that is this server.
+    /// Returns the name of the other node that is this server.
     fn claim(&self, number: usize, name: &str, run_id: Option<String>) -> Result<(), String> {
         let Some(run_id) = run_id else {
             return Ok(());

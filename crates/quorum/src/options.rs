@@ -1,17 +1,17 @@
-//! What can be set, and what is wrong with it.
+//! The options of a quorum, and their checks.
 
 use crate::Error;
 use std::time::Duration;
 
-/// Longest time limit of a node that is derived from the ttl, where others answer meanwhile.
+/// Longest time limit of a node that is derived from the ttl, if there are other nodes.
 const MAX_NODE_TIMEOUT: Duration = Duration::from_millis(50);
-/// And of the only node.
+/// Longest time limit that is derived from the ttl, if there is only one node.
 const MAX_ONLY_NODE_TIMEOUT: Duration = Duration::from_secs(5);
 const MIN_NODE_TIMEOUT: Duration = Duration::from_millis(5);
 const MAX_LOST_MARGIN: Duration = Duration::from_secs(1);
 const FIRST_TURN_PAUSE: Duration = Duration::from_micros(500);
 const MIN_LOST_MARGIN: Duration = Duration::from_millis(5);
-/// Taken off the validity beside the drift: what the timers of both sides are inexact by.
+/// Inexactness of the timers of both sides, subtracted from the validity beside the drift.
 const TIMER_ERROR: Duration = Duration::from_millis(2);
 
 /// How a [`Quorum`](crate::Quorum) behaves. The defaults suit a local network.
@@ -25,27 +25,26 @@ const TIMER_ERROR: Duration = Duration::from_millis(2);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// By how much the *rates* of two clocks may differ, as a part of the ttl: 0.01. Each clock may be wrong by
-    /// half of it. Taken off the validity, with 2 ms for the timers.
+    /// How much the *rates* of two clocks may differ, as a part of the ttl: 0.01. Each clock may be wrong by
+    /// half of it. It is subtracted from the validity, with 2 ms for the timers.
     pub drift: f64,
-    /// How often an attempt that did not succeed is repeated: 3 (so there are up to four). While others hold a single
-    /// resource, the time that this would take is spent in line. A time given with [`Acquire::wait`](crate::Acquire::wait)
-    /// replaces it.
+    /// How often a failed attempt is repeated: 3 (so there are up to four attempts). While others hold a
+    /// single resource, the time that the repetitions would take is spent in line. A time given with
+    /// [`Acquire::wait`](crate::Acquire::wait) replaces it.
     pub retry_count: u32,
     /// Time between two attempts: 200 ms.
     pub retry_delay: Duration,
-    /// The time between two attempts is longer or shorter by up to this, at random: 100 ms.
+    /// Greatest random difference of that time, in either direction: 100 ms.
     pub retry_jitter: Duration,
-    /// How long a node may take to answer a request, connecting to it included. Unless set: 5 % of the ttl,
-    /// at least 5 ms and at most 50 ms; of a single node, where no other is waited for, a quarter of the ttl and
-    /// at most 5 s.
+    /// How long a node may take to answer a request, including connecting. Default: 5 % of the ttl, at least
+    /// 5 ms and at most 50 ms; for a single node, a quarter of the ttl and at most 5 s.
     pub node_timeout: Option<Duration>,
-    /// How long before the end of the validity [`Lock::lost`](crate::Lock::lost) tells, for work to
-    /// stop in time. Unless set: a tenth of the ttl, at least 5 ms (a quarter of the ttl if that is less) and at
+    /// How long before the end of the validity [`Lock::lost`](crate::Lock::lost) returns, so that work can
+    /// stop in time. Default: a tenth of the ttl, at least 5 ms (a quarter of the ttl if that is less) and at
     /// most 1 s.
     pub lost_margin: Option<Duration>,
-    /// How long the making of one connection may take: 2 s. It goes on in the background; no request waits
-    /// for it longer than `node_timeout`.
+    /// How long it may take to make one connection: 2 s. It is made in the background; no request waits for
+    /// it longer than `node_timeout`.
     pub connect_timeout: Duration,
 }
 
@@ -65,7 +64,7 @@ impl Default for Options {
 
 impl Options {
     /// # Errors
-    /// [`Error::Config`] with what is wrong.
+    /// Returns [`Error::Config`] if an option is wrong.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if !(0.0..1.0).contains(&self.drift) {
             return Err(Error::Config(format!("drift is {}: it must be at least 0 and below 1", self.drift)));
@@ -82,7 +81,7 @@ impl Options {
     }
 
     /// # Errors
-    /// [`Error::Config`] for a ttl that leaves no validity, or has no room for the margin.
+    /// Returns [`Error::Config`] if the ttl leaves no validity, or no room for the margin.
     pub(crate) fn check_ttl(&self, ttl: Duration) -> Result<(), Error> {
         if ttl.as_millis() > i64::MAX as u128 {
             return Err(Error::Config(format!("a ttl of {ttl:?} is too long")));
@@ -101,7 +100,7 @@ impl Options {
         }
     }
 
-    /// What is taken off a ttl before it is a validity.
+    /// Returns what is subtracted from a ttl to get the validity.
     pub(crate) fn allowance(&self, ttl: Duration) -> Duration {
         let drift = Duration::from_millis((ttl.as_millis() as f64 * self.drift).ceil() as u64);
         drift + TIMER_ERROR
@@ -120,14 +119,14 @@ impl Options {
         self.lost_margin.unwrap_or_else(derived)
     }
 
-    /// The time until the next attempt: delay ± jitter, at random: by a number from 0 to 1.
+    /// Returns the time until the next attempt: delay ± jitter, chosen by a random number from 0 to 1.
     pub(crate) fn pause(&self, random: f64) -> Duration {
         let jitter = self.retry_jitter.mul_f64(2.0 * random);
         self.retry_delay.saturating_add(jitter).saturating_sub(self.retry_jitter)
     }
 
-    /// The pause of the one whose turn it is, after so many attempts that failed: it doubles up to the retry delay, and is
-    /// longer or shorter by up to half, at random: by a number from 0 to 1.
+    /// Returns the pause in a request's turn after this number of failed attempts. It doubles up to the retry
+    /// delay, and differs by up to half, chosen by a random number from 0 to 1.
     pub(crate) fn turn_pause(&self, failures: u32, random: f64) -> Duration {
         let doubled = FIRST_TURN_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(20));
         doubled.min(self.retry_delay).mul_f64(0.5 + random)

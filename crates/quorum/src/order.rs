@@ -1,12 +1,12 @@
-//! In which order those who want a lock over several nodes get it: one node, the *line's node*, keeps it.
+//! The order in which requests get a lock over several nodes, which one node, the *line's node*, keeps.
 //!
-//! Beside the resource there is the *line's lock*, an ordinary lock named `<resource>#line` on that node alone. Who has the
-//! resource has the line's lock too; who waits, waits for the line's lock (`BLOCK`), and makes ordinary attempts once
-//! it is granted. Exclusion and tokens never depend on it: they are the votes', see [`agreement`](crate::agreement).
+//! Beside the resource there is the *line's lock*, an ordinary lock named `<resource>#line` on that node
+//! alone. The holder of the resource holds it too. Others wait for it (`BLOCK`), and make ordinary attempts
+//! once it is granted. Exclusion and tokens never depend on it, only on the [`agreement`](crate::agreement).
 //!
 //! Pure: no I/O, no clock, no randomness. What nodes answered goes in, what to do next comes out.
 
-/// What the name of a line's lock ends in.
+/// The end of the name of a line's lock.
 pub const SUFFIX: &str = "#line";
 
 /// Returns the name of the lock that keeps the order of this resource.
@@ -14,9 +14,9 @@ pub fn line_of(resource: &str) -> String {
     format!("{resource}{SUFFIX}")
 }
 
-/// Ranks nodes by a hash of the resource and their addresses, as configured: the line's node is the first that is
-/// reachable. Different resources have different ones. (The hash: 64-bit FNV-1a of the resource, a zero byte and the
-/// address, with the finalizer of MurmurHash3; the highest is first.)
+/// Ranks nodes by a hash of the resource and their configured addresses. The line's node is the first that is
+/// reachable, so it differs between resources. The hash is 64-bit FNV-1a of the resource, a zero byte and the
+/// address, with the finalizer of MurmurHash3. The highest hash is first.
 pub fn rank<'a>(resource: &str, nodes: impl IntoIterator<Item = &'a str>) -> Vec<usize> {
     let hash = |(number, node): (usize, &str)| {
         let bytes = resource.bytes().chain([0]).chain(node.bytes());
@@ -32,57 +32,57 @@ pub fn rank<'a>(resource: &str, nodes: impl IntoIterator<Item = &'a str>) -> Vec
     ranked.into_iter().map(|(_, number)| number).collect()
 }
 
-/// Whom an attempt asks, and whose no is enough.
+/// Which nodes an attempt asks, and whose refusal is decisive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Route {
-    /// This node is asked for the line's lock together with the resource. Its no is decisive while it answers, so that
-    /// nobody slips in between a release and the one whose turn it is.
+    /// This node is asked for the resource and the line's lock together. Its refusal is decisive while it
+    /// answers, so that nobody acquires between a release and the request whose turn it is.
     pub line: Option<usize>,
-    /// This node is asked before the others, which are spared if it says no.
+    /// This node is asked before the others, which are not asked if it refuses.
     pub first: Option<usize>,
 }
 
 impl Route {
-    /// Whether no other answer helps once this node has said no.
+    /// Returns whether a refusal of this node ends the attempt.
     pub fn is_decisive(self, node: usize) -> bool {
         self.line == Some(node) || self.first == Some(node)
     }
 }
 
-/// What a request does next.
+/// The next step of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Makes an attempt, then tells [`Order::attempted`].
+    /// Make an attempt, then call [`Order::attempted`].
     Attempt(Route),
-    /// Waits in the line of this node, then tells [`Order::waited`].
+    /// Wait in the line of this node, then call [`Order::waited`].
     Join(usize),
-    /// Pauses as between any two attempts, then asks [`Order::begin`].
+    /// Pause as between any two attempts, then call [`Order::begin`].
     Retry,
-    /// Pauses for a moment: it is its turn, and so many attempts have failed since. Then keeps the line's lock, and tells
-    /// [`Order::paused`].
+    /// Pause for a moment, since it is the request's turn and attempts have failed. Then keep the line's
+    /// lock, and call [`Order::paused`].
     Turn {
         /// How many attempts have failed.
         failures: u32,
     },
 }
 
-/// What waiting in line came to, if it did not end with the time there was.
+/// The outcome of waiting in line, if the time did not run out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
-    /// It is its turn.
+    /// It is the request's turn.
     Granted,
-    /// The node was lost, or does not serve now.
+    /// The node was lost, or does not grant now.
     Lost,
-    /// This user may not use the line's lock, or something else has its name.
+    /// This user may not use the line's lock, or its key has another type.
     NotAllowed,
-    /// The node has too many waiters, or did not let it wait so long.
+    /// The node has too many waiters, or ended the wait early.
     SentAway,
 }
 
-/// What a client knows when it decides.
+/// What a client knows when a request decides.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
-    /// Whether a node is connected and serves.
+    /// Returns whether a node is connected and grants locks.
     pub reachable: &'a dyn Fn(usize) -> bool,
     /// Whether there is time left to wait.
     pub may_wait: bool,
@@ -90,43 +90,43 @@ pub struct View<'a> {
     pub found_held: bool,
 }
 
-/// The way of one request: attempts, waiting, its turn.
+/// The state of one request: attempts, waiting, its turn.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// The nodes that can keep the order, the best first: none if it is asked for several resources, or may not use a line.
+    /// The nodes that can keep the order, best first; none for several resources or without permission.
     rank: Vec<usize>,
-    /// Where it has the line's lock, and how many attempts have failed since.
+    /// The node on which it has the line's lock, and how many attempts have failed since.
     turn: Option<(usize, u32)>,
-    /// Nodes that said no: so many that one of them must change its mind before an attempt can succeed.
+    /// Nodes that refused: one of them must change its answer before an attempt can succeed.
     held_at: Vec<usize>,
 }
 
 impl Order {
-    /// A request on nodes of this [`rank`]. A single node keeps the order of the resource itself.
+    /// Returns the order of a request on nodes of this [`rank`]. A single node needs no line's lock.
     pub fn new(rank: Vec<usize>) -> Order {
         Order { rank, turn: None, held_at: Vec::new() }
     }
 
-    /// What to do first, and after [`Step::Retry`].
+    /// Returns the first step, and the step after [`Step::Retry`].
     pub fn begin(&self, view: View) -> Step {
         match self.line_node(view) {
             Some(node) if self.rank.len() > 1 => match view.found_held {
                 true if view.may_wait => Step::Join(node),
-                // Spares the others: what an attempt takes and gives back, the one whose turn it is needs.
+                // The others are not asked, since the request whose turn it is needs their votes.
                 found_held => Step::Attempt(Route { line: Some(node), first: found_held.then_some(node) }),
             },
             _ => Step::Attempt(Route::default()),
         }
     }
 
-    /// An attempt failed: others hold it, as these nodes say, or (if there are none) something else was wrong. `line_allowed`
-    /// if this user may use the line's lock, as far as is known.
+    /// Returns the step after a failed attempt. `held_at` lists the nodes on which others hold the lock, if that
+    /// was the cause. `line_allowed` is whether this user may use the line's lock, as far as is known.
     pub fn attempted(&mut self, held_at: Vec<usize>, line_allowed: bool, view: View) -> Step {
         if !line_allowed {
             self.leave_line();
         }
         let is_held = !held_at.is_empty();
-        // The others were spared: nothing else is known of them.
+        // The others were not asked: nothing else is known of them.
         if held_at.len() != 1 || Some(held_at[0]) != self.next_to_free() {
             self.held_at = held_at;
         }
@@ -140,7 +140,7 @@ impl Order {
         }
     }
 
-    /// The waiting in the line of this node has ended.
+    /// Returns the step after the wait in the line of this node.
     pub fn waited(&mut self, node: usize, waited: Waited, view: View) -> Step {
         match waited {
             Waited::Granted => {
@@ -156,8 +156,8 @@ impl Order {
         }
     }
 
-    /// The pause of its turn is over, and the line's lock is still there, or is not. It asks again: first a node that had
-    /// said no, by turns, so that it takes no votes that the holder may need, to join a node again that has forgotten it.
+    /// Returns the step after a pause in its turn. Nodes that refused are asked first, in rotation, so that
+    /// it takes no votes that the holder may need to join a node again that has forgotten its hold.
     pub fn paused(&mut self, has_line: bool, view: View) -> Step {
         let Some((node, _)) = self.turn else { return self.begin(view) };
         if !has_line {
@@ -174,12 +174,12 @@ impl Order {
         }
     }
 
-    /// From now on it asks again and again, as others do that can't use a line.
+    /// Makes the request repeat attempts from now on, like others that can't use a line.
     fn leave_line(&mut self) {
         (self.rank, self.turn) = (Vec::new(), None);
     }
 
-    /// Which of those that said no is asked first: each in its turn, one of them may have a hold that nobody owns.
+    /// Returns which node that refused is asked first. They rotate, as one may have a hold without an owner.
     fn next_to_free(&self) -> Option<usize> {
         let (_, failures) = self.turn?;
         let turn = failures as usize % self.held_at.len().max(1);

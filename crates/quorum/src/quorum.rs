@@ -15,11 +15,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// When a majority is connected, the others are waited for no longer than this.
+/// Time for which the remaining nodes are awaited once a majority is connected.
 const STRAGGLERS: Duration = Duration::from_millis(50);
 
-/// Locks over several independent servers with the module: one (then it is no quorum, but works), three or
-/// five. Cheap to clone; all clones share the connections.
+/// Locks over several independent servers with the module: three or five, or one (no quorum, but it works).
+/// Clones are cheap and share the connections.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -38,14 +38,14 @@ const STRAGGLERS: Duration = Duration::from_millis(50);
 pub struct Quorum(Arc<Inner>);
 
 impl Quorum {
-    /// Connects to the nodes, and returns when it has: when each of them is connected or has failed, and soon
-    /// after a majority is. A node that is down is no error; it is connected to when it is there.
+    /// Connects to the nodes. Returns when each of them is connected or has failed, or soon after a majority
+    /// is connected. A node that is down is no error; it is connected to once it is up.
     ///
-    /// URLs are as of the crate `redis`: `redis://host:6379`, `rediss://user:password@host:6379/0` with TLS,
-    /// `redis+unix:///path/of/socket`. The connections live on the tokio runtime that this is called on.
+    /// URLs have the form of the crate `redis`: `redis://host:6379`, `rediss://user:password@host:6379/0`
+    /// with TLS, `redis+unix:///path/of/socket`. The connections live on the tokio runtime that calls this.
     ///
     /// # Errors
-    /// [`Error::Config`] for a wrong URL, a wrong option, no node at all, or a server that is listed twice.
+    /// Returns [`Error::Config`] if a URL or option is wrong, no node is given, or a server is listed twice.
     pub async fn connect<U>(urls: U, options: Options) -> Result<Quorum, Error>
     where
         U: IntoIterator<Item: AsRef<str>>,
@@ -53,7 +53,7 @@ impl Quorum {
         Quorum::connect_in(Arc::new(System), urls, options).await
     }
 
-    /// As [`Quorum::connect`], with clocks, randomness and connections of one's own, for simulators.
+    /// Does what [`Quorum::connect`] does, with other clocks, randomness and connections, for simulators.
     #[doc(hidden)]
     pub async fn connect_in<U>(
         environment: Arc<dyn Environment>,
@@ -105,24 +105,24 @@ impl Quorum {
         }
     }
 
-    /// Asks for a lock on one resource or several, for `ttl`. To be awaited; see [`Acquire`] for what else can be said.
+    /// Asks for a lock on one or several resources, for `ttl`. See [`Acquire`], which must be awaited.
     ///
-    /// Validity counts from the sending of the request. An attempt that does not succeed is repeated as the
-    /// [`Options`] say; each has a fresh owner and is cleaned up, also when this future is dropped.
+    /// Validity counts from the sending of the request. A failed attempt is repeated as the [`Options`] say.
+    /// Each attempt has a fresh owner and is cleaned up, also if this future is dropped.
     ///
     /// # Errors
-    /// That of the last attempt. [`Error::Held`]: others hold it. [`Error::NoQuorum`]: too many nodes failed.
-    /// [`Error::Late`]: answered too slowly to be valid. [`Error::Config`]: it can't be asked for like
-    /// this, and nothing was sent.
+    /// Returns the error of the last attempt. [`Error::Held`]: others hold the lock. [`Error::NoQuorum`]: too
+    /// many nodes failed. [`Error::Late`]: the answers came too slowly for a valid lock. [`Error::Config`]:
+    /// the request is wrong, and nothing was sent.
     pub fn acquire(&self, resources: impl Into<Resources>, ttl: Duration) -> Acquire {
         Acquire::new(&self.0, resources.into(), ttl)
     }
 
-    /// Does some work under a lock, which is renewed at half of the ttl for as long as that takes, and
-    /// then released. The work gets a [`Lease`]: its [`lost`](Lease::lost) tells as soon as the lock is no longer
-    /// certain, before its validity ends. Then the work is to stop; it is not stopped by force.
+    /// Does some work under a lock, which is renewed at half of the ttl while the work runs, and then
+    /// released. The work gets a [`Lease`]. [`Lease::lost`] returns as soon as the lock is no longer certain,
+    /// before its validity ends. The work must stop then; it is not stopped by force.
     ///
-    /// Gives back what the work gave, whatever becomes of the release.
+    /// Returns the output of the work, even if the release fails.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -144,7 +144,7 @@ impl Quorum {
     /// ```
     ///
     /// # Errors
-    /// Why there was no lock, as for [`Quorum::acquire`]; then the work was not begun.
+    /// Returns why there was no lock, as [`Quorum::acquire`] does; the work was not begun.
     pub async fn using<F, W>(
         &self,
         resources: impl Into<Resources>,
@@ -158,14 +158,14 @@ impl Quorum {
         self.acquire(resources, ttl).using(work).await
     }
 
-    /// Returns when all releases that go on in the background are done: those of dropped locks, of requests
-    /// that were given up, and on nodes that could not be reached. Worth a wait, with a time
-    /// limit, before a program ends.
+    /// Returns when all background releases are done: those of dropped locks, of requests that were given up,
+    /// and on nodes that could not be reached. A program should await this, with a time limit, before it
+    /// ends.
     pub async fn settled(&self) {
         self.0.settled().await;
     }
 
-    /// How many locks were acquired, and how many of them in one round trip.
+    /// Returns how many locks were acquired, and how many of them in one round trip.
     #[doc(hidden)]
     pub fn round_trips(&self) -> (u64, u64) {
         (self.0.acquired.load(Ordering::Relaxed), self.0.in_one_round.load(Ordering::Relaxed))

@@ -1,15 +1,15 @@
-//! What a client remembers of a resource for a moment, so that it spares others.
+//! What a client remembers of a resource for a short time, to spare other requests.
 
 use crate::clock::Moment;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Who found it held asks one node first, or waits in line at once, for so long.
+/// How long a client that found a resource held asks one node first, or waits in line at once.
 const HELD: Duration = Duration::from_secs(1);
-/// Who may not use the line's lock does not try again for so long.
+/// How long a client that may not use the line's lock does not try again.
 const NOT_ALLOWED: Duration = Duration::from_secs(60);
-/// What is over is forgotten once there are so many.
+/// Number of resources from which on expired ones are forgotten.
 const MANY: usize = 64;
 
 #[derive(Default)]
@@ -18,11 +18,11 @@ pub(crate) struct Recent(Mutex<Seen>);
 #[derive(Default)]
 struct Seen {
     resources: BTreeMap<String, Resource>,
-    /// How many there were after the last that was over had been forgotten.
+    /// How many there were after expired ones were last forgotten.
     current: usize,
 }
 
-/// Until when something is to be thought of a resource.
+/// Until when each fact about a resource is remembered.
 #[derive(Clone, Copy, Default)]
 struct Resource {
     held: Option<Moment>,
@@ -36,22 +36,22 @@ impl Resource {
 }
 
 impl Recent {
-    /// It was found held.
+    /// Notes that the resource was found held.
     pub fn found_held(&self, resource: &str, now: Moment) {
         self.change(resource, now, |seen| seen.held = Some(now.after(HELD)));
     }
 
-    /// The line's lock was refused to this user.
+    /// Notes that this user was refused the line's lock.
     pub fn found_not_allowed(&self, resource: &str, now: Moment) {
         self.change(resource, now, |seen| seen.not_allowed = Some(now.after(NOT_ALLOWED)));
     }
 
-    /// Whether it was found held within the last second.
+    /// Returns whether it was found held within the last second.
     pub fn is_held(&self, resource: &str, now: Moment) -> bool {
         self.get(resource).held.is_some_and(|until| now < until)
     }
 
-    /// Whether the line's lock may be used, as far as is known.
+    /// Returns whether the line's lock may be used, as far as is known.
     pub fn is_allowed(&self, resource: &str, now: Moment) -> bool {
         self.get(resource).not_allowed.is_none_or(|until| until <= now)
     }

@@ -1,4 +1,4 @@
-//! Gives a lock back, on all nodes.
+//! Releases a lock on all nodes.
 
 use crate::command::Reply;
 use crate::error::{Error, NodeAnswer, NodeError, NodeReport};
@@ -12,14 +12,14 @@ use crate::node::PendingReply;
 pub struct Released {
     /// How many released it now.
     pub released: usize,
-    /// How many had nothing to release any more: its ttl was over there, or the node has forgotten it, or
-    /// had never granted it.
+    /// How many had nothing to release: its ttl was over there, the node had forgotten it, or had never
+    /// granted it.
     pub gone: usize,
-    /// Each node's answer. Those that failed are released in the background.
+    /// Each node's answer. Nodes that failed are released in the background.
     pub nodes: Vec<NodeReport>,
 }
 
-/// Releases under way. Dropped, they are seen through in the background.
+/// Releases in flight. If they are dropped, they are completed in the background.
 struct Releases<'a> {
     lock: &'a LockState,
     in_flight: InFlight<()>,
@@ -33,7 +33,7 @@ impl Releases<'_> {
         match completion.reply {
             Ok(Reply::Number(_)) => NodeAnswer::Released,
             Ok(Reply::Zero) => NodeAnswer::Gone,
-            // Of several locks it is one or more that something else lies over: the others may be held.
+            // Of several locks at least one has another type; the others may still be held.
             Err(error) if error.is_overwritten() && claimed.claim.terms.resources.names().len() == 1 => {
                 NodeAnswer::Gone
             }
@@ -72,7 +72,7 @@ pub(crate) async fn release(lock: &LockState) -> Result<Released, Error> {
     Ok(Released { released, gone, nodes: failure.nodes })
 }
 
-/// As far as it can be done without waiting; the rest in the background. Where it was released, that is seen to.
+/// Begins the release without waiting, if it was not begun; the rest happens in the background.
 pub(crate) fn abandon(lock: &LockState) {
     let released = lock.claimed().released;
     if !released {
@@ -80,7 +80,7 @@ pub(crate) fn abandon(lock: &LockState) {
     }
 }
 
-/// Sends the releases. Also once more: what a node answers then is how it is.
+/// Sends the releases. It may be called again; the answers then show the state at that time.
 fn begin(lock: &LockState) -> (Releases<'_>, Vec<NodeAnswer>) {
     let mut in_flight = InFlight::default();
     let mut claimed = lock.claimed();

@@ -1,24 +1,24 @@
-//! Keeps a lock by extending it again and again.
+//! Keeps a lock by extending it repeatedly.
 
 use crate::error::Error;
 use crate::lock_state::LockState;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A failed extension is tried again after this part of what is left.
+/// A failed extension is repeated after this part of the time that is left.
 const RETRY_PART: u32 = 8;
 const MIN_PAUSE: Duration = Duration::from_millis(1);
 
-/// What became of one extension.
+/// The result of one extension.
 #[derive(Debug)]
 pub enum Renewal<'a> {
-    /// The lock is held for longer.
+    /// The lock was extended.
     Extended,
-    /// It is not, for this reason; it is tried again in time.
+    /// The extension failed, for this reason; it is repeated in time.
     Failed(&'a Error),
 }
 
-/// Extends whenever half of the ttl is over, or a server tells of a change. Returns why there is no more use in it.
+/// Extends when half of the ttl is over, or a server reports a change. Returns why that no longer helps.
 pub(crate) async fn renew(lock: &Arc<LockState>, ttl: Duration, mut told: impl FnMut(Renewal)) -> Error {
     let until_half = |validity: Duration| {
         let allowance = lock.quorum.options.allowance(ttl);

@@ -1,4 +1,4 @@
-//! One request for a lock, with all its attempts, its waiting and its turn: carries out what the [`Order`] says.
+//! One request for a lock, with its attempts, its wait and its turn: carries out the [`Order`]'s steps.
 
 use crate::attempt::{Attempt, Refused, Wanted};
 use crate::clock::Moment;
@@ -12,14 +12,14 @@ use crate::waiting::Waiting;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Who waits for a lock for less than this waits for a node's answer so long all the same.
+/// Lower bound of the time for which a node's answer is awaited by a request with a wait.
 const MIN_PATIENCE: Duration = Duration::from_millis(50);
-/// A shorter time is no time to wait in line.
+/// Shortest time that is worth waiting in line.
 const MIN_WAIT: Duration = Duration::from_millis(1);
-/// Whoever waited so many times longer than the attempt after that took found the lock held.
+/// A request that waited this many times longer than its next attempt took found the lock held.
 const WAITED: u32 = 2;
 
-/// A request, and how far it has come.
+/// A request and its progress.
 pub(crate) struct Request {
     quorum: Arc<Inner>,
     wanted: Wanted,
@@ -27,17 +27,17 @@ pub(crate) struct Request {
     begun: Moment,
     retries: u32,
     order: Order,
-    /// The line's lock, while it is its turn.
+    /// The line's lock, while it is the request's turn.
     line: Option<LineLock>,
-    /// How long it waited for that, until the attempt that follows.
+    /// How long the request waited for the line's lock, until the next attempt.
     waited: Duration,
-    /// Until when it may be in line, if it was given no time to wait.
+    /// Until when it may be in line, if it was given no wait.
     in_line_until: Option<Moment>,
-    /// Why there is no lock so far.
+    /// The reason of the last failure.
     error: Option<Error>,
 }
 
-/// The lock, or what to do next.
+/// The lock, or the next step.
 type Next = Result<Lock, Step>;
 
 impl Request {
@@ -66,7 +66,7 @@ impl Request {
     }
 
     /// # Errors
-    /// Those of [`Quorum::acquire`](crate::Quorum::acquire).
+    /// Returns the errors of [`Quorum::acquire`](crate::Quorum::acquire).
     pub async fn run(mut self) -> Result<Lock, Error> {
         let mut step = self.decide(|order, view| order.begin(view));
         loop {
@@ -92,24 +92,24 @@ impl Request {
         };
         let step = ask(&mut self.order, view);
         if let Step::Join(_) | Step::Retry = step {
-            // It is not its turn any more.
+            // It is no longer its turn.
             self.line = None;
         }
         step
     }
 
-    /// The resource, or the first of them.
+    /// Returns the first resource, which is the only one if there is a line.
     fn name(&self) -> &str {
         self.wanted.terms.resources.names().first().map_or("", String::as_str)
     }
 
-    /// All that is left to try again in.
+    /// Returns the time that is left for further attempts.
     fn left(&self) -> Duration {
         let elapsed = || self.quorum.now().since(self.begun);
         self.wait.map_or(Duration::MAX, |wait| wait.saturating_sub(elapsed()))
     }
 
-    /// What is left to be in line: who was given no time to wait may spend there what retries would take.
+    /// Returns the time left for waiting in line. Without a wait, it is the time that retries would take.
     fn time_in_line(&self) -> Duration {
         let options = &self.quorum.options;
         let retries = || options.retry_count.saturating_sub(self.retries);
@@ -121,7 +121,7 @@ impl Request {
     }
 
     async fn attempt(&mut self, route: Route) -> Result<Next, Error> {
-        // Who asks once, without waiting, waits for the answer as long as a node may take.
+        // A request that asks once, without waiting, awaits the answer as long as a node may take.
         let patience = match self.wait {
             None | Some(Duration::ZERO) => Duration::MAX,
             Some(_) => self.left().max(MIN_PATIENCE),
@@ -149,7 +149,7 @@ impl Request {
         Ok(Err(self.decide(|order, view| order.attempted(held_at, line_allowed, view))))
     }
 
-    /// Others had the resource a moment ago, or not.
+    /// Notes whether others held the resource a moment ago.
     fn note_held(&self, held: bool) {
         if held && self.wanted.line.is_some() {
             self.quorum.recent.found_held(self.name(), self.quorum.now());
@@ -184,7 +184,7 @@ impl Request {
         Ok(Err(self.decide(|order, view| order.waited(node, waited, view))))
     }
 
-    /// The waiting in the line of this node came to nothing.
+    /// Takes the reason for which the wait in the line of this node failed.
     fn left_line(&mut self, node: usize, answer: NodeAnswer) -> Waited {
         let waited = match &answer {
             NodeAnswer::Failed(error) => self.line_failed(node, error),
@@ -195,7 +195,7 @@ impl Request {
     }
 
     fn line_failed(&self, node: usize, error: &NodeError) -> Waited {
-        // The lock itself, on the only node.
+        // This was the lock itself, on the only node.
         if self.wanted.line.is_none() {
             return Waited::Lost;
         }
@@ -206,14 +206,14 @@ impl Request {
         if error.is_full() {
             return Waited::SentAway;
         }
-        // One that takes no more connections, or was lost, is none to come back to at once.
+        // A node that takes no more connections, or was lost, is not worth an immediate return.
         if let NodeError::Refused(_) | NodeError::Unreachable(_) = error {
             self.quorum.nodes[node].refuses_line();
         }
         Waited::Lost
     }
 
-    /// Why there is no lock: what the last attempt came to, or if there was none, what this node has answered.
+    /// Returns why there is no lock: the last attempt's error, or else this node's answer.
     fn refusal(&mut self, node: usize, answer: NodeAnswer) -> Error {
         if let Some(error) = self.error.take() {
             return error;
@@ -235,14 +235,14 @@ impl Request {
         if out_of_time {
             return Err(self.refusal(0, NodeAnswer::Open));
         }
-        // What is left of the wait is waited for, and then asked for once more.
+        // The rest of the wait is spent, followed by one last attempt.
         let pause = options.pause(self.quorum.environment.random_fraction()).min(self.left());
         tokio::time::sleep(pause).await;
         self.retries += 1;
         Ok(self.decide(|order, view| order.begin(view)))
     }
 
-    /// It is its turn, and so many attempts have failed: the votes are about to be free.
+    /// Pauses in its turn after this number of failed attempts: the votes are about to be free.
     async fn turn(&mut self, failures: u32) -> Result<Step, Error> {
         let time = self.time_in_line();
         if time.is_zero() {

@@ -1,10 +1,10 @@
-//! Names of what is locked.
+//! The names of what is locked.
 
 use crate::Error;
 use crate::order::SUFFIX;
 
-/// One resource, or several that are locked together: all or none, under one token. On each node they
-/// are keys of these names.
+/// One resource, or several that are locked together: all or none, under one token. Their names are the keys
+/// on each node.
 ///
 /// ```
 /// use redis_lock_quorum::Resources;
@@ -19,13 +19,13 @@ use crate::order::SUFFIX;
 pub struct Resources(Vec<String>);
 
 impl Resources {
-    /// Their names.
+    /// Returns the names.
     pub fn names(&self) -> &[String] {
         &self.0
     }
 
     /// # Errors
-    /// [`Error::Config`] if there is none, or one has a name that is a line's.
+    /// Returns [`Error::Config`] if there is none, or a name is that of a line's lock.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.0.is_empty() {
             return Err(Error::Config("no resource is given: name at least one".into()));

@@ -1,4 +1,4 @@
-//! An error reply of a server, and what it means: the one place that knows their texts.
+//! Error replies of a server and their meaning: the only place that knows their texts.
 
 use redis::RedisError;
 use std::fmt;
@@ -11,26 +11,26 @@ pub struct ServerError(String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Meaning {
-    /// The server does not know this user, or does not let it do this.
+    /// The server does not know this user, or this user lacks the permission.
     NotAllowed,
-    /// The module is not loaded there.
+    /// The module is not loaded on the server.
     NoModule,
-    /// This server will never do it as it is asked: a ttl above `lock.max-ttl`, a Redis Cluster, a wrong database.
+    /// This request is never accepted: a ttl above `lock.max-ttl`, Redis Cluster, a wrong database.
     WrongRequest,
-    /// The server is no master (any more).
+    /// The server is not (or no longer) a master.
     Demoted,
-    /// Something else than a lock lies at the key.
+    /// The key has another type than a lock.
     Overwritten,
-    /// The server is starting, busy, or without its master or cluster: it will do it later.
+    /// The server is starting, busy, or without its master or cluster, and will accept the request later.
     NotReady,
-    /// A FENCE that would spoil the server's counter.
+    /// A FENCE that would spoil the server's token counter.
     TooFarAhead,
     /// Anything else.
     Other,
 }
 
-/// How lines with ERR begin that say what is wrong with the request or the user. (Others say what is wrong at the
-/// moment: `max number of clients reached`.)
+/// Beginnings of the ERR lines that say what is wrong with the request or the user. Other ERR lines say what
+/// is wrong at the moment, such as `max number of clients reached`.
 const ERR: [(&str, Meaning); 8] = [
     ("unknown command", Meaning::NoModule),
     ("AUTH ", Meaning::NotAllowed),
@@ -43,23 +43,23 @@ const ERR: [(&str, Meaning); 8] = [
 ];
 
 impl ServerError {
-    /// The error reply in an error of the library; `None` if it is another one.
+    /// Returns the error reply in an error of the library, or `None` if it is another error.
     pub fn of(error: &RedisError) -> Option<ServerError> {
         let code = error.code()?;
         Some(ServerError(error.detail().map_or_else(|| code.into(), |detail| format!("{code} {detail}"))))
     }
 
-    /// As the server sent it.
+    /// Returns the line as the server sent it.
     pub fn line(&self) -> &str {
         &self.0
     }
 
-    /// Its first word.
+    /// Returns the first word of the line.
     pub fn code(&self) -> &str {
         self.0.split(' ').next().unwrap_or_default()
     }
 
-    /// What it means.
+    /// Returns what the error reply means.
     pub fn meaning(&self) -> Meaning {
         match self.code() {
             "NOAUTH" | "WRONGPASS" | "NOPERM" => Meaning::NotAllowed,
@@ -76,12 +76,12 @@ impl ServerError {
         }
     }
 
-    /// Whether it refuses this for this key only: the command itself is allowed.
+    /// Returns whether the error is about this key only: the command itself is allowed.
     pub fn is_of_key(&self) -> bool {
         self.code() == "NOPERM" && !self.0.contains("permissions to run")
     }
 
-    /// What to do about it.
+    /// Returns what to do about the error.
     fn advice(&self) -> &'static str {
         match (self.code(), self.meaning()) {
             (_, Meaning::Demoted) => " (a replica: list its master)",
@@ -109,7 +109,7 @@ impl From<&str> for ServerError {
     }
 }
 
-/// With what to do about it.
+/// Shows the line and what to do about it.
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.0, self.advice())

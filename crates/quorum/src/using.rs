@@ -1,4 +1,4 @@
-//! Work under a lock that is renewed for as long as the work runs.
+//! Work under a lock that is renewed while the work runs.
 
 use crate::lock::{Lease, Lock};
 use crate::lock_state::LockState;
@@ -21,16 +21,16 @@ where
     W: Future,
 {
     let state = Arc::clone(&lock.0);
-    // A task of its own: work that keeps this one busy does not keep the renewal.
+    // The renewal has a task of its own: work that keeps this task busy does not delay it.
     let keeper = Keeper(state.quorum.spawn(keep(Arc::clone(&state))));
     let output = work(lock.lease()).await;
     drop(keeper);
-    // That it can't be released must not hide what the work came to; the background goes on trying.
+    // A failed release must not hide the output of the work; the background goes on trying.
     let _ = lock.release().await;
     output
 }
 
-/// Extends until the lock is lost; what was told to be lost stays lost.
+/// Extends the lock until it is lost. A lock that was reported lost stays lost.
 async fn keep(lock: Arc<LockState>) {
     tokio::select! {
         biased;

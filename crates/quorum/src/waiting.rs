@@ -1,5 +1,5 @@
-//! A request in line on a node, on a connection of its own, in place of asking again and again: for the lock itself if that is
-//! the only node, else for the line's lock.
+//! A request in line on a node, on a connection of its own, in place of repeated attempts. It waits for the
+//! lock itself if that is the only node, or else for the line's lock.
 
 use crate::attempt::no_randomness;
 use crate::cleanup::Cleanup;
@@ -12,28 +12,28 @@ use crate::lock_state::Granted;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A server that does not wait answers earlier than so much before the time is up.
+/// A reply that comes earlier than this before the end means that the server does not let it wait.
 const EARLY: Duration = Duration::from_millis(20);
 
-/// Whoever waits asks so often whether the node still grants anything.
+/// Interval at which a waiting request checks whether the node still grants anything.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A request in line. Dropped, its connection is closed, which takes it out of line, and what may have
-/// been granted meanwhile is released.
+/// A request in line. If it is dropped, its connection is closed, which takes it out of line, and what may
+/// have been granted meanwhile is released.
 pub(crate) struct Waiting {
     claim: Option<Cleanup>,
     link: Option<Arc<Connection>>,
     node: usize,
     ttl: Duration,
-    /// The highest token that was completed with before it began.
+    /// The highest token that was completed with before the request began.
     highest: u64,
 }
 
 impl Waiting {
-    /// Waits in line on this node for so long. Returns what was granted, under which token; `None` if the time ran out.
+    /// Waits in line on this node for `time`. Returns the grant and its token, or `None` on timeout.
     ///
     /// # Errors
-    /// How the node failed; [`NodeAnswer::Held`] if it did not let this wait so long.
+    /// Returns how the node failed, or [`NodeAnswer::Held`] if it ended the wait early.
     pub async fn run(
         quorum: &Arc<Inner>,
         terms: &Arc<Terms>,
@@ -52,7 +52,7 @@ impl Waiting {
         let begun = quorum.now();
         let token = match quorum.nodes.len() {
             1 => waiting.wait(time).await,
-            // There are others to wait on.
+            // There are other nodes to wait on.
             _ => tokio::select! {
                 biased;
                 token = waiting.wait(time) => token,
@@ -60,7 +60,7 @@ impl Waiting {
                 refusal = waiting.refused() => Err(refusal),
             },
         };
-        // Dropped if that failed: cleaned up.
+        // On an error `waiting` is dropped, and so cleaned up.
         if let Some(token) = token? {
             return Ok(Some((waiting, token)));
         }
@@ -71,12 +71,12 @@ impl Waiting {
         }
     }
 
-    /// The token, or `None` where the time ran out.
+    /// Returns the token, or `None` if the time ran out.
     async fn wait(&self, time: Duration) -> Result<Option<u64>, NodeError> {
         let (Some(claim), Some(link)) = (&self.claim, &self.link) else {
             return Ok(None);
         };
-        // The token of a line's lock is of no use.
+        // The token of a line's lock is not used.
         let fence = (claim.quorum.nodes.len() == 1).then(|| claim.quorum.proposal(0));
         let at_most = time.saturating_add(claim.limit.max(EARLY));
         let acquire = |fence| claim.terms.acquire(&claim.owner, self.ttl, fence, Some(time));
@@ -91,11 +91,11 @@ impl Waiting {
         }
     }
 
-    /// Returns once the node would not grant what is waited for (a cooldown, too few replicas, no master any more), with its
-    /// words: it keeps a request in line that it would not take now. One that answers no request that writes is silent.
+    /// Returns the node's error once it would refuse a new grant (cooldown, too few replicas, no longer a
+    /// master): a queued request stays queued then. A node that answers no write is covered by `Node::lost`.
     async fn refused(&self) -> NodeError {
         let Some(claim) = &self.claim else { return std::future::pending().await };
-        // It lengthens nothing: a grant that this does not hear of is not to last longer for that.
+        // 1 ms lengthens nothing: a grant that is not known here must not last longer for it.
         let extend = claim.terms.extend(&claim.owner, Duration::from_millis(1), None);
         loop {
             tokio::time::sleep(LOOK).await;
@@ -106,7 +106,7 @@ impl Waiting {
         }
     }
 
-    /// What was granted, to be released over the node's own connection from here on, be it the next one.
+    /// Returns the grant, which is released over the node's own connection (or the next one) from now on.
     pub fn into_claim(mut self) -> Option<Cleanup> {
         self.leave();
         let mut claim = self.claim.take()?;
@@ -117,11 +117,11 @@ impl Waiting {
         Some(claim)
     }
 
-    /// The lock itself, on the only node; `None` if it is not valid. The grant may have been on its way for a while: what
-    /// counts is when the extension is sent.
+    /// Returns the lock itself, on the only node, or `None` if it is not valid. The grant may have taken a
+    /// while to arrive, so the validity counts from when the extension is sent.
     ///
     /// # Errors
-    /// [`Error::CountersLost`].
+    /// Returns [`Error::CountersLost`] if the token is not above all those completed with before.
     pub async fn into_lock(self, token: u64) -> Result<Option<Lock>, Error> {
         let (Some(claim), Some(link)) = (&self.claim, &self.link) else { return Ok(None) };
         let (quorum, ttl, highest) = (Arc::clone(&claim.quorum), self.ttl, self.highest);
@@ -141,7 +141,7 @@ impl Waiting {
         Ok(lock)
     }
 
-    /// The connection has nothing under way any more: others may have it.
+    /// Gives the connection back: nothing is in flight on it, and others may use it.
     fn leave(&mut self) {
         if let (Some(claim), Some(link)) = (&self.claim, self.link.take()) {
             claim.quorum.nodes[self.node].keep_spare(link);

@@ -1,11 +1,11 @@
-//! A value whose changes tasks wait for.
+//! A value that tasks can await changes of.
 
 use std::pin::pin;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::Notify;
 
-/// As `tokio::sync::watch`, but those who wait are woken in the order in which they began to wait, not in a
-/// random one.
+/// Like `tokio::sync::watch`, but tasks are woken in the order in which they began to wait, not in a random
+/// one.
 pub(crate) struct Watched<T> {
     value: RwLock<T>,
     changed: Notify,
@@ -16,12 +16,12 @@ impl<T> Watched<T> {
         Watched { value: RwLock::new(value), changed: Notify::new() }
     }
 
-    /// The value now. Not to be kept across an await.
+    /// Returns the current value. The guard must not be kept across an await.
     pub fn borrow(&self) -> RwLockReadGuard<'_, T> {
         self.value.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the value, and wakes all who wait. Returns what the change does.
+    /// Changes the value, and wakes all tasks that wait. Returns the result of `change`.
     pub fn change<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
         let result = change(&mut self.value.write().unwrap_or_else(PoisonError::into_inner));
         self.changed.notify_waiters();

@@ -1,9 +1,9 @@
-//! The rules as tables: who answers what, and what follows.
+//! The rules as tables: the answers of nodes, and the outcome.
 
 use super::Answer::*;
 use super::*;
 
-/// An attempt with proposal 10 on so many nodes.
+/// Begins an attempt with proposal 10 on `nodes` nodes.
 fn begin(nodes: usize, kind: Kind) -> Agreement {
     Agreement::begin(nodes, kind, 10).0
 }
@@ -16,7 +16,7 @@ fn extend(node: usize, fence: u64) -> Message {
     Message { node, request: Request::Extend { fence } }
 }
 
-/// Gives answers one after the other and returns what the last one led to.
+/// Gives answers one after the other, and returns the messages that follow the last one.
 fn feed(agreement: &mut Agreement, answers: &[(usize, Answer)]) -> Vec<Message> {
     let mut last = Vec::new();
     for (node, answer) in answers {
@@ -27,7 +27,7 @@ fn feed(agreement: &mut Agreement, answers: &[(usize, Answer)]) -> Vec<Message> 
 
 const KINDS: [Kind; 5] = [Kind::Exclusive, Kind::Shared, Kind::Limit(2), Kind::Limit(3), Kind::Limit(10)];
 
-/// All ways in which so many nodes can each give one of three answers.
+/// Returns all combinations of three answers that this number of nodes can give.
 fn combinations(nodes: usize) -> impl Iterator<Item = Vec<Answer>> {
     (0..3usize.pow(nodes as u32)).map(move |number| {
         (0..nodes).map(|node| [Granted(10), Held, Failed][number / 3usize.pow(node as u32) % 3]).collect()
@@ -50,7 +50,7 @@ fn every_combination_of_yes_held_and_failed() {
                     }
                     let needed = kind.needed(nodes);
                     let expected = match agreement.outcome() {
-                        // Decided by an earlier answer already: that can't have been wrong.
+                        // An earlier answer has decided this already, and can't have been wrong.
                         _ if yes >= needed => Outcome::Agreed(10),
                         _ if no > nodes - needed => Outcome::Failed,
                         _ => Outcome::Open,

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Three nodes of which these are reachable; 2 is the best, then 0, then 1.
+/// A view of three nodes, of which these are reachable. Node 2 ranks best, then 0, then 1.
 fn view<'a>(reachable: &'a dyn Fn(usize) -> bool, found_held: bool) -> View<'a> {
     View { reachable, may_wait: true, found_held }
 }
@@ -22,7 +22,7 @@ fn the_rank_depends_on_resource_and_addresses_only() {
     turned.rotate_left(1);
     let also: Vec<&str> = rank("report", turned).iter().map(|node| turned[*node]).collect();
     assert_eq!(names, also, "the order in which they are listed is no matter");
-    // Other clients, in other languages, must come to the same.
+    // Clients in other languages must rank them the same.
     assert_eq!(names, ["b:6379", "a:6379", "c:6379"]);
     let mut first = [0; 3];
     (0..3_000).for_each(|number| first[rank(&format!("key:{number}"), nodes)[0]] += 1);
