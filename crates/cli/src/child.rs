@@ -1,12 +1,12 @@
-//! What is common to all programs that this one starts.
+//! What all programs that this one starts have in common.
 
 use rustix::process::Pid;
 use std::io;
 
-/// For a child, before it becomes another program: it is not to go on when this process is killed.
+/// Called in a child before it becomes another program. The child must not go on when this process is killed.
 ///
 /// # Errors
-/// Where the parent has gone already.
+/// Returns an error if the parent has already ended.
 #[cfg(target_os = "linux")]
 pub fn end_with_parent(parent: Pid) -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
@@ -17,7 +17,7 @@ pub fn end_with_parent(parent: Pid) -> io::Result<()> {
     }
 }
 
-/// Other systems have no such thing.
+/// Other systems have no such function.
 #[cfg(not(target_os = "linux"))]
 pub fn end_with_parent(_: Pid) -> io::Result<()> {
     Ok(())

@@ -1,4 +1,4 @@
-//! `redis-lock demo`: five nodes on this machine, two of which die, and a third.
+//! `redis-lock demo`: five nodes on this machine, of which three are killed one after the other.
 
 mod nodes;
 mod script;
@@ -26,7 +26,7 @@ pub struct Arguments {
     fast: bool,
 }
 
-/// Tells the whole story, or as much as there is time for.
+/// Runs the whole script, or as much of it as there is time for.
 pub async fn demo(arguments: Arguments) -> Status {
     let mut signals = match Signals::new() {
         Ok(signals) => signals,

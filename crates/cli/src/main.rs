@@ -41,16 +41,16 @@ fn main() -> ExitCode {
         return exit::USAGE.into();
     }
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    // It needs nothing of what follows.
+    // The watchdog needs nothing of what follows.
     #[cfg(target_os = "linux")]
     if let Command::Watchdog(arguments) = &arguments.command {
         let status = run::watchdog::watch_over(arguments);
         messages::settle();
         return status.into();
     }
-    // For TLS. That there is one already is as good.
+    // For TLS. An error means that a provider is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // One thread: what is waited for here is far away, and a child must be this thread's own.
+    // One thread suffices, as all waits are for the network, and a child must be a child of this thread.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -66,14 +66,14 @@ fn main() -> ExitCode {
         #[cfg(target_os = "linux")]
         Command::Watchdog(_) => exit::OK,
     };
-    // A name that is still being looked up would hold up the end.
+    // A pending name lookup would delay the exit.
     runtime.shutdown_background();
     messages::settle();
     status.into()
 }
 
-/// What is wrong with the nodes, where a look at one URL alone would not tell. No URL is shown: there may be a password
-/// in it.
+/// Checks the nodes for mistakes that a look at one URL alone does not show. No URL is shown, since it may
+/// contain a password.
 fn check_nodes(run: &ArgMatches) -> Result<(), String> {
     let nodes: Vec<&String> = run.get_many("nodes").unwrap_or_default().collect();
     if nodes.iter().all(|node| node.trim().is_empty()) {
@@ -85,7 +85,7 @@ fn check_nodes(run: &ArgMatches) -> Result<(), String> {
             "{what}: give the URLs of one or several servers, such as redis://host:6379, with commas between them"
         ));
     }
-    // What comes after a comma is then taken for the next URL.
+    // The part after a comma in a password is then taken for the next URL.
     if nodes.iter().any(|node| node.contains('@') && !node.contains("://")) {
         return Err(
             "the URL of a node does not begin with redis:// or the like: commas stand between URLs. A comma \
@@ -96,7 +96,7 @@ fn check_nodes(run: &ArgMatches) -> Result<(), String> {
     Ok(())
 }
 
-/// `500ms`, `30s`, `5m`, `1h30m`; a bare number is in seconds, as for timeout(1).
+/// Parses `500ms`, `30s`, `5m` or `1h30m`; a bare number is in seconds, as for timeout(1).
 fn duration(text: &str) -> Result<Duration, String> {
     if let Some(seconds) = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
         return Ok(seconds);

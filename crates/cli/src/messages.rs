@@ -1,41 +1,41 @@
-//! What a person is told at standard error, by a thread of its own: one who has stopped reading, as at a terminal
-//! after Ctrl-S, must not keep the lock from being renewed, or the command from being ended with it.
+//! Messages to standard error, written by a thread of its own. A reader that has stopped, such as a terminal
+//! after Ctrl-S, must not stop the renewal of the lock or the end of the command.
 
 use std::io::Write;
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
-/// So many wait to be read; what does not fit is not told.
+/// Capacity of the message queue; messages that do not fit are dropped.
 const MOST: usize = 1_000;
-/// At the end they are waited for no longer than this.
+/// Time limit for writing the queued messages at the end.
 const SETTLE: Duration = Duration::from_secs(1);
 
 enum Message {
     Line(String),
-    /// All before it are written.
+    /// Answered once all messages before it are written.
     Settled(Sender<()>),
 }
 
-/// To the thread that writes; `None` where the system has no thread.
+/// The queue of the thread that writes; `None` if no thread could be started.
 static MESSAGES: OnceLock<Option<SyncSender<Message>>> = OnceLock::new();
 
-/// Tells the person at standard error something.
+/// Writes a message to standard error.
 pub fn say(message: &str) {
     let line = format!("redis-lock: {message}");
     match MESSAGES.get_or_init(start) {
-        // There are so many that nobody reads them.
+        // A full queue means that nobody reads the messages.
         Some(messages) => drop(messages.try_send(Message::Line(line))),
         None => write(&line),
     }
 }
 
-/// Waits until all of it is written, if somebody reads it.
+/// Waits until all messages are written, if somebody reads them.
 pub fn settle() {
     if let Some(Some(messages)) = MESSAGES.get() {
         let (written, settled) = channel();
         if messages.try_send(Message::Settled(written)).is_ok() {
-            // Nobody reads: nothing more can be done.
+            // On a timeout nobody reads, and nothing more can be done.
             let _ = settled.recv_timeout(SETTLE);
         }
     }
@@ -51,13 +51,13 @@ fn write_all(messages: &Receiver<Message>) {
     for message in messages {
         match message {
             Message::Line(line) => write(&line),
-            // It is not waited for any more.
+            // The sender may no longer wait for it.
             Message::Settled(written) => drop(written.send(())),
         }
     }
 }
 
 fn write(line: &str) {
-    // Nobody reads it any more: no reason to stop.
+    // Nobody reads standard error any longer, which is no reason to stop.
     let _ = writeln!(std::io::stderr(), "{line}");
 }

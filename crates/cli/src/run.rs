@@ -15,17 +15,17 @@ use std::ffi::OsString;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Most characters of a command's name in META, which takes 512 bytes.
+/// Maximum number of characters of a command's name in META, which takes 512 bytes.
 const MAX_NAME: usize = 64;
-/// The command must have ended so long before the validity does, as a part of the ttl.
+/// How long before the validity ends the command must have ended, as a part of the ttl.
 const KILL_MARGIN: u32 = 20;
 const MAX_KILL_MARGIN: Duration = Duration::from_secs(1);
-/// Unless said otherwise, the time between SIGTERM and SIGKILL: this part of the ttl, and not more than that.
+/// Default time between SIGTERM and SIGKILL: this part of the ttl, and at most MAX_GRACE.
 const GRACE: u32 = 6;
 const MAX_GRACE: Duration = Duration::from_secs(5);
-/// However short the wait is, a node may take this long to be connected: several round trips, more with TLS.
+/// Minimum time to connect to a node, however short the wait: several round trips, more with TLS.
 const MIN_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Releases that were not answered yet are waited for no longer than this at the end.
+/// Time limit at the end for releases that have not been answered.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// Run a command under a lock: take it, renew it while the command runs, release it
@@ -94,22 +94,22 @@ impl Arguments {
         self.grace.unwrap_or_else(|| (self.ttl / GRACE).min(MAX_GRACE))
     }
 
-    /// How long before the end of the validity the command must have ended.
+    /// Returns how long before the end of the validity the command must have ended.
     fn kill_margin(&self) -> Duration {
         (self.ttl / KILL_MARGIN).min(MAX_KILL_MARGIN)
     }
 
-    /// How long before the end of the validity the watchdog asks the command to end, and kills it: a little after
-    /// this process would have.
+    /// Returns how long before the end of the validity the watchdog asks the command to end, and how long
+    /// before it kills the command: each a little later than this process would.
     fn watchdog_margins(&self) -> (Duration, Duration) {
         let kill = self.kill_margin() / 2;
         (self.grace() + kill, kill)
     }
 
-    /// How long before the end of the validity the command is told to stop.
+    /// Returns how long before the end of the validity the command is told to stop.
     ///
     /// # Errors
-    /// Where there would be no time left to renew in.
+    /// Returns [`Error::Config`] if there would be no time left to renew in.
     fn margin(&self) -> Result<Duration, Error> {
         let margin = self.grace() + self.kill_margin();
         if margin > self.ttl / 3 {
@@ -132,7 +132,7 @@ impl Arguments {
     }
 }
 
-/// Runs the command; its status or why there is none.
+/// Runs the command. Returns its status, or that of the failure.
 pub async fn run(arguments: Arguments) -> Status {
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
@@ -160,7 +160,7 @@ pub async fn run(arguments: Arguments) -> Status {
         Ok(lock) => run_under(lock, &arguments, &mut signals).await,
         Err(status) => status,
     };
-    // What is not released by then ends with its ttl.
+    // Locks that are not released by then expire.
     let _ = tokio::time::timeout(SETTLE, quorum.settled()).await;
     status
 }
@@ -168,7 +168,7 @@ pub async fn run(arguments: Arguments) -> Status {
 async fn connect(arguments: &Arguments) -> Result<Quorum, Error> {
     let (lost_margin, node_timeout) = (Some(arguments.margin()?), arguments.node_timeout);
     let mut options = Options { lost_margin, node_timeout, ..Options::default() };
-    // To connect is more than one answer, so that this is not bounded by the node's time limit.
+    // Connecting takes more than one answer, so the node's time limit does not bound it.
     let bound = arguments.wait.max(MIN_CONNECT_TIMEOUT).max(node_timeout.unwrap_or_default());
     options.connect_timeout = options.connect_timeout.min(bound);
     let quorum = Quorum::connect(&arguments.nodes, options).await?;
@@ -181,7 +181,7 @@ async fn connect(arguments: &Arguments) -> Result<Quorum, Error> {
     Ok(quorum)
 }
 
-/// Asks once, and then, if there is time to wait, tells that and why it waits.
+/// Asks once. If there is time to wait, it then reports the wait and its reason, and asks again.
 async fn acquire(quorum: &Quorum, arguments: &Arguments, begun: Instant) -> Result<Lock, Error> {
     let request = || -> Acquire {
         let request = quorum.acquire(arguments.keys.clone(), arguments.ttl);
@@ -215,7 +215,7 @@ fn not_acquired(error: &Error) -> Status {
     }
 }
 
-/// What to do about a node that took too long.
+/// Returns what to do about a node that took too long.
 fn hint(error: &Error) -> &'static str {
     let late = |node: &NodeReport| matches!(node.answer, NodeAnswer::Failed(NodeError::NoAnswer(_)));
     match error.failure() {

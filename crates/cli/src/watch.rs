@@ -18,9 +18,9 @@ use std::convert::Infallible;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 
-/// A server that went away is looked for again so often.
+/// Interval between attempts to connect to a lost server.
 const RECONNECT: Duration = Duration::from_secs(1);
-/// Nobody reads faster.
+/// Shortest time between two drawings, as nobody reads faster.
 const REDRAW: Duration = Duration::from_millis(100);
 
 /// Show the locks of a server: who holds them, since when, for how long yet, and who waits
@@ -93,15 +93,15 @@ async fn until_ended(arguments: &Arguments, signals: &mut Signals, output: &Outp
     }
 }
 
-/// Ctrl-Z: the shell is to find its terminal as it was. After `fg` the next look draws the table again.
+/// Ctrl-Z: the shell must find its terminal as it was. The next look after `fg` draws the table again.
 async fn stop(output: &Output) {
     table::leave(output);
     output.settle().await;
-    // That it can't be is no harm: it goes on.
+    // If the signal can't be sent, the watch just goes on.
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
 }
 
-/// Connects, and connects again. Ends with what trying again does not help against.
+/// Connects and reconnects. Returns on an error that a retry does not help against.
 async fn follow(arguments: &Arguments, report: &mut Report) -> Status {
     let mut before = false;
     let mut known = Known::default();
@@ -169,7 +169,7 @@ async fn look(server: &mut Server, interval: Duration, report: &Report) -> Resul
     }
 }
 
-/// Looks no further than it is read. What events tell meanwhile is counted, not piled up.
+/// Waits while the output is full. Events that arrive meanwhile are counted, not stored.
 async fn while_full(server: &mut Server, report: &Report) -> Result<(), Problem> {
     loop {
         tokio::select! {

@@ -11,26 +11,26 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 pub const COUNT: usize = 5;
-/// A server is up in milliseconds; a busy machine takes longer.
+/// A server starts in milliseconds, but takes longer on a busy machine.
 const START_BOUND: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(10);
-/// What means something else in a URL, or nothing.
+/// Characters that have another meaning in a URL, or none.
 const NOT_IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_');
 
-/// The nodes. Dropped, they are killed and their files removed.
+/// The nodes. On drop, they are killed and their files removed.
 pub struct Nodes {
     server: PathBuf,
     module: PathBuf,
     running: Vec<Option<Child>>,
-    // Last: removed when no process uses it any more.
+    // Last: dropped, and so removed, when no process uses it any longer.
     dir: TempDir,
 }
 
 impl Nodes {
-    /// Finds what is needed; nothing is started.
+    /// Finds the server program and the module. Nothing is started.
     ///
     /// # Errors
-    /// What is missing, and what to do.
+    /// Returns what is missing, and what to do.
     pub fn find(server: Option<PathBuf>, module: Option<PathBuf>) -> Result<Nodes, String> {
         let server = match server {
             Some(server) if answers(&server) => server,
@@ -78,7 +78,7 @@ impl Nodes {
         self.dir.path()
     }
 
-    /// The node's address; nodes are numbered from 1.
+    /// Returns the node's URL. Nodes are numbered from 1.
     pub fn url(&self, number: usize) -> String {
         let path = self.socket(number);
         format!("redis+unix://{}", percent_encode(path.as_os_str().as_bytes(), NOT_IN_A_PATH))
@@ -96,10 +96,10 @@ impl Nodes {
         self.dir().join(format!("node{number}"))
     }
 
-    /// Starts all of them and waits until they answer.
+    /// Starts all nodes, and waits until they answer.
     ///
     /// # Errors
-    /// The log of a server that did not start.
+    /// Returns the log of a server that did not start.
     pub async fn start(&mut self) -> Result<(), String> {
         for number in 1..=COUNT {
             let child = self.spawn(number).map_err(|error| format!("{}: {error}", self.server.display()))?;
@@ -113,12 +113,12 @@ impl Nodes {
 
     fn spawn(&self, number: usize) -> io::Result<Child> {
         let mut command = Command::new(&self.server);
-        // No port: nobody but this user gets at it, and no other program is in the way.
+        // No port: only this user has access, and no other program can be in the way.
         command.args(["--port", "0", "--save", "", "--appendonly", "no", "--dir"]).arg(self.dir());
         command.arg("--unixsocket").arg(self.socket(number)).args(["--unixsocketperm", "700"]);
         command.arg("--loadmodule").arg(&self.module);
         command.args(["--logfile", &format!("log{number}")]);
-        // A terminal's Ctrl-C is for this program, which then ends them.
+        // Ctrl-C in a terminal must reach only this program, which then ends the servers.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let parent = rustix::process::getpid();
         // SAFETY: between fork and exec only system calls are made, and nothing is allocated.
@@ -141,10 +141,10 @@ impl Nodes {
         Ok(())
     }
 
-    /// kill -9.
+    /// Kills the node, as kill -9 does.
     pub fn kill(&mut self, number: usize) {
         if let Some(mut child) = self.running[number - 1].take() {
-            // Both say only that it has ended before.
+            // Both fail only if the process has already ended.
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -1,4 +1,4 @@
-//! What happens in the demonstration, and what it means. Each step checks what it claims.
+//! The steps of the demonstration, and what they mean. Each step checks what it claims.
 
 use super::nodes::{COUNT, Nodes};
 use redis_lock_quorum::{Error, Failure, Lock, NodeAnswer, Options, Quorum};
@@ -8,20 +8,20 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Long enough to read along, short enough to see it end.
+/// Long enough to follow, and short enough to see the lock expire.
 const TTL: Duration = Duration::from_secs(6);
-/// For a machine that is busy with other things.
+/// Long enough for a machine that is busy with other things.
 const NODE_TIMEOUT: Duration = Duration::from_millis(500);
 const LOST_MARGIN: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(1_500);
 const RESOURCE: &str = "nightly-report";
 
-/// How it is told.
+/// Writes the text of the demonstration.
 struct Teller {
     colours: bool,
     pause: Duration,
     step: u32,
-    /// Why nobody can read on.
+    /// The error after which nobody can read on.
     closed: OnceCell<std::io::Error>,
 }
 
@@ -43,13 +43,13 @@ impl Teller {
 
     fn line(&self, text: impl Display) {
         if let Err(error) = writeln!(std::io::stdout(), "{text}") {
-            // The first one says why.
+            // The first error tells why.
             let _ = self.closed.set(error);
         }
     }
 
     /// # Errors
-    /// Where nobody can read it.
+    /// Returns an error if nobody can read it.
     async fn step(&mut self, title: &str) -> Result<(), String> {
         self.step += 1;
         if self.step > 1 {
@@ -84,10 +84,10 @@ impl Teller {
     }
 }
 
-/// Tells it from the beginning to the end.
+/// Runs the script from the beginning to the end.
 ///
 /// # Errors
-/// What did not go as promised.
+/// Returns what did not happen as promised.
 pub async fn tell(nodes: &mut Nodes, fast: bool) -> Result<(), String> {
     let mut teller = Teller::new(fast);
     let mut alive = [true; COUNT];
@@ -106,7 +106,7 @@ pub async fn tell(nodes: &mut Nodes, fast: bool) -> Result<(), String> {
         nodes.dir().display()
     ));
     teller.nodes(&alive);
-    // Two programs, with connections of their own.
+    // Two programs, each with its own connections.
     let connect = async || Quorum::connect(nodes.urls(), options()).await.map_err(|error| error.to_string());
     let (alice, bob) = (connect().await?, connect().await?);
 
@@ -161,7 +161,7 @@ pub async fn tell(nodes: &mut Nodes, fast: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// Bob is told in time, and nobody gets it without a majority.
+/// Bob is told in time, and nobody gets the lock without a majority.
 async fn the_end_of_it(teller: &Teller, alice: &Quorum, lock: &Lock) -> Result<(), String> {
     match lock.extend(TTL).await {
         Err(Error::NoQuorum(failure)) => {
@@ -181,7 +181,7 @@ async fn the_end_of_it(teller: &Teller, alice: &Quorum, lock: &Lock) -> Result<(
         return Err("Bob was told too late".into());
     }
     teller.tell(format!("... now: {:.1} s before anybody else could have it", left.as_secs_f64()));
-    // The servers' clocks may run a hundredth slower, so they keep it for that much longer.
+    // The servers' clocks may run 1 % slower, so they keep the lock for that much longer.
     tokio::time::sleep(left + TTL / 20).await;
     match alice.acquire(RESOURCE, TTL).await {
         Err(Error::NoQuorum(failure)) => {
@@ -194,7 +194,7 @@ async fn the_end_of_it(teller: &Teller, alice: &Quorum, lock: &Lock) -> Result<(
     }
 }
 
-/// Someone who wants it is told that others hold it.
+/// Checks that another client is told that the lock is held.
 async fn refused(teller: &Teller, quorum: &Quorum, who: &str) -> Result<(), String> {
     match quorum.acquire(RESOURCE, TTL).await {
         Err(Error::Held(_)) => {
@@ -210,7 +210,7 @@ async fn refused(teller: &Teller, quorum: &Quorum, who: &str) -> Result<(), Stri
     }
 }
 
-/// With nodes down it may be too few that say so to be sure; what counts is that one does.
+/// Returns whether at least one node says that others hold it. If nodes are down, too few may say so.
 fn excludes(error: &Error) -> bool {
     error.failure().is_some_and(|failure| failure.nodes.iter().any(|node| node.answer == NodeAnswer::Held))
 }

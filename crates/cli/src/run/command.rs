@@ -1,4 +1,4 @@
-//! The command: started, waited for, told what this process is told, and ended when the lock is lost.
+//! The command: starts it, waits for it, passes signals on, and ends it if the lock is lost.
 
 use super::process_tree::{self, ProcessTree};
 use super::watchdog::{self, Watchdog};
@@ -14,26 +14,26 @@ use std::process::Command;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Where the token is handed over.
+/// The environment variable that holds the token.
 const FENCE: &str = "REDIS_LOCK_FENCE";
-/// Processes that must end are looked for whenever a child has ended, and otherwise so often, at first and at most.
+/// Initial and greatest interval at which processes that must end are checked, besides each SIGCHLD.
 const LOOK: Duration = Duration::from_millis(10);
 const MAX_LOOK: Duration = Duration::from_secs(1);
 
-/// Why the lock counts as lost, if the watchdog has stepped in.
+/// Why the lock counts as lost if the watchdog has stepped in.
 const STOOD_STILL: &str = "redis-lock run stood still for too long to renew it";
 
-/// How it ended.
+/// How the command ended.
 pub enum Ending {
     Exited(u8),
     Signalled(i32),
-    /// It was ended, or ended too late, because the lock is not held any more.
+    /// It was ended, or ended too late, because the lock is no longer held.
     Lost,
     NotRun(io::Error),
 }
 
 impl Ending {
-    /// Whether a signal has ended the command or, as shells tell it, what the command ran.
+    /// Returns whether a signal has ended the command or, as shells report it, what the command ran.
     fn tells_of_a_signal(&self) -> bool {
         matches!(self, Ending::Signalled(_) | Ending::Exited(129..=159))
     }
@@ -41,7 +41,7 @@ impl Ending {
 
 /// Runs the command until it has ended, or is ended because the lock is lost.
 pub async fn supervise(lock: &Lock, arguments: &Arguments, signals: &mut Signals) -> Ending {
-    // The command did not get what a terminal sent before it was there.
+    // The command did not get a signal that the terminal sent before it was started.
     if let Some(signal) = signals.has_ended() {
         return Ending::Signalled(signal.number);
     }
@@ -54,7 +54,7 @@ pub async fn supervise(lock: &Lock, arguments: &Arguments, signals: &mut Signals
             watchdog.allow(lock);
         }
     };
-    // Not a moment without an end.
+    // From its start on the command has a deadline.
     kept();
     let tree = match start(&mut command) {
         Ok(child) => ProcessTree::new(child, strangers),
@@ -71,14 +71,14 @@ pub async fn supervise(lock: &Lock, arguments: &Arguments, signals: &mut Signals
         }
     };
     let why = if running.stood_still() { STOOD_STILL.to_owned() } else { why };
-    // Others may have it already: no time to lose.
+    // Others may already have the lock: no time to lose.
     let grace = if lock.validity().is_zero() { Duration::ZERO } else { arguments.grace() };
     say(&format!("the lock is lost ({why}): ending the command"));
     running.end(grace).await;
     Ending::Lost
 }
 
-/// The command, and what belongs to it.
+/// The command and its supervision.
 struct Running<'a> {
     lock: &'a Lock,
     tree: ProcessTree,
@@ -88,7 +88,7 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    /// How the command ended. If it did not do so by itself, the lock is kept until all that it started has gone too.
+    /// Returns how the command ended. After a signal the lock is kept until all that it started has ended.
     async fn ended(&mut self) -> Ending {
         let mut told_to_end = false;
         let ending = loop {
@@ -118,17 +118,17 @@ impl Running<'_> {
         ending
     }
 
-    /// Whether this process was stopped for so long that the watchdog may have ended the command.
+    /// Returns whether this process stood still too long, so that the watchdog may have ended the command.
     fn stood_still(&self) -> bool {
         self.watchdog.is_some_and(Watchdog::is_due)
     }
 
-    /// Passes a signal on, or finds that the command has ended.
+    /// Passes a signal on. Returns how the command ended, if it did.
     fn hear(&mut self, signal: Signal) -> Option<Ending> {
         if signal.number == SIGCHLD {
             return self.tree.reap().and_then(ending);
         }
-        // What is typed, the command has got as well.
+        // The command has also got a signal that was typed.
         if !signal.typed
             && let Some(number) = Number::from_named_raw(signal.number)
         {
@@ -137,20 +137,20 @@ impl Running<'_> {
         None
     }
 
-    /// Ends the command and all that it started: SIGTERM, and SIGKILL for what is left after the grace time.
+    /// Ends the command and all that it started: SIGTERM, then SIGKILL for what is left after the grace time.
     async fn end(&mut self, grace: Duration) {
         self.leave_to_end(grace);
         self.tree.tell_all(Number::TERM);
-        // One that is stopped must go on to be ended in order.
+        // A stopped process must continue in order to end properly.
         self.tree.tell_all(Number::CONT);
         let mut gone = self.gone_within(grace).await;
         let mut pause = LOOK;
         while !gone {
-            // This process stands still if it does not look again by then.
+            // The watchdog takes over if this process does not look again by then.
             self.leave_to_end(2 * MAX_LOOK);
             self.tree.tell_all(Number::KILL);
             gone = self.gone_within(pause).await;
-            // What that does not end may go on for long: another user's, or one that waits for a disk.
+            // What that does not end may last: a process of another user, or one that waits for a disk.
             pause = (pause * 2).min(MAX_LOOK);
         }
     }
@@ -161,7 +161,7 @@ impl Running<'_> {
         }
     }
 
-    /// Waits for the end of all of them; false if that takes longer. What this process is told meanwhile is passed on.
+    /// Waits until all have ended, and passes signals on. Returns whether they ended within `time`.
     async fn gone_within(&mut self, time: Duration) -> bool {
         let until = Instant::now() + time;
         while !self.tree.is_gone() {
@@ -169,7 +169,7 @@ impl Running<'_> {
             if left.is_zero() {
                 return false;
             }
-            // Who loses its parent becomes this process's child: the end of the last one comes by a signal.
+            // Orphans become children of this process, so the end of the last one comes as a signal.
             if let Ok(signal) = tokio::time::timeout(left.min(MAX_LOOK), self.signals.next()).await {
                 self.hear(signal);
             }
@@ -184,7 +184,7 @@ fn command(arguments: &Arguments, token: u64) -> Command {
     command
 }
 
-/// Has it ended with all that it starts if this process is killed, or stands still.
+/// Has the command and all that it starts ended if this process is killed or stands still.
 fn guarded(command: &mut Command, arguments: &Arguments, strangers: &[Pid]) -> Option<Watchdog> {
     if cfg!(not(target_os = "linux")) {
         return None;

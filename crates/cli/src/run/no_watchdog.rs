@@ -1,4 +1,4 @@
-//! Other systems than Linux have no watchdog: processes are not found there.
+//! Systems other than Linux have no watchdog, since processes can't be found there.
 
 use redis_lock_quorum::Lock;
 use rustix::process::Pid;
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 pub const MARK: &str = "REDIS_LOCK_RUN";
 
-/// There is none.
+/// A watchdog that never exists.
 pub enum Watchdog {}
 
 impl Watchdog {
     /// # Errors
-    /// Returns that the system has none.
+    /// Returns that the system does not support it.
     pub fn start(_: &[Pid], _: (Duration, Duration)) -> io::Result<Watchdog> {
         Err(io::ErrorKind::Unsupported.into())
     }

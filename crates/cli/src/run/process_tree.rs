@@ -1,25 +1,25 @@
-//! The processes that a command consists of: itself, and all that it started.
+//! The processes of a command: its own, and all that it started.
 
 use crate::say;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The command's process and what descends from it. A process whose parent has ended becomes this program's
-/// own child, so it is still found.
+/// The command's process and its descendants. A process whose parent has ended becomes this program's own
+/// child, so it is still found.
 pub struct ProcessTree {
     child: Pid,
     child_ended: bool,
-    /// Children that this program had before: a shell may have left it some.
+    /// Children that this program had before, such as those that a shell left it.
     strangers: Vec<Pid>,
     refused: Refused,
 }
 
-/// The children that this program has before it starts a command; from now on it also gets those that lose their parent.
+/// Returns the current children of this program, which from now on also adopts orphaned descendants.
 pub fn strangers() -> Vec<Pid> {
     #[cfg(target_os = "linux")]
     {
-        // A kernel older than 3.4 can't: then a process that was left is not found.
+        // A kernel older than 3.4 can't do that: an orphan is then not found.
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     }
     descendants(rustix::process::getpid(), &[], &processes())
@@ -30,7 +30,7 @@ impl ProcessTree {
         ProcessTree { child, child_ended: false, strangers, refused: Refused::default() }
     }
 
-    /// Passes a signal on to the child; once that has ended, to what it left.
+    /// Passes a signal on to the child, or to what it left if it has ended.
     pub fn tell(&mut self, signal: Signal) {
         match self.child_ended {
             false => self.refused.send(self.child, signal),
@@ -38,14 +38,14 @@ impl ProcessTree {
         }
     }
 
-    /// Sends a signal to the child and all that descends from it.
+    /// Sends a signal to the child and its descendants.
     pub fn tell_all(&mut self, signal: Signal) {
         for process in self.all() {
             self.refused.send(process, signal);
         }
     }
 
-    /// Takes leave of all processes that have ended; how the child did, if it is among them.
+    /// Reaps all processes that have ended. Returns the status of the child if it is among them.
     pub fn reap(&mut self) -> Option<WaitStatus> {
         let mut ended = None;
         while let Ok(Some((process, status))) = rustix::process::wait(WaitOptions::NOHANG) {
@@ -57,14 +57,14 @@ impl ProcessTree {
         ended
     }
 
-    /// Whether none of them is left.
+    /// Returns whether none of them is left.
     pub fn is_gone(&self) -> bool {
         self.all().is_empty()
     }
 
     fn all(&self) -> Vec<Pid> {
         let mut all = descendants(rustix::process::getpid(), &self.strangers, &processes());
-        // Also where there is nothing to find descendants in.
+        // The child counts even if there is no `/proc` to find descendants in.
         if !self.child_ended && !all.contains(&self.child) {
             all.push(self.child);
         }
@@ -72,12 +72,12 @@ impl ProcessTree {
     }
 }
 
-/// Processes that this one may not send a signal to, for they run as another user: each is told of once.
+/// Processes that this one may not signal, since they run as another user. Each is reported once.
 #[derive(Default)]
 pub struct Refused(BTreeSet<i32>);
 
 impl Refused {
-    /// Sends a signal, and says so where that is not allowed.
+    /// Sends a signal, and reports it if that is not allowed.
     pub fn send(&mut self, process: Pid, signal: Signal) {
         let number = process.as_raw_nonzero().get();
         match rustix::process::kill_process(process, signal) {
@@ -88,7 +88,7 @@ impl Refused {
                 user(number).map_or("unknown".into(), |user| user.to_string()),
                 rustix::process::geteuid().as_raw()
             )),
-            // It has just ended, or was told of before.
+            // The process has just ended, or was reported before.
             _ => {}
         }
     }
@@ -99,21 +99,21 @@ fn name(process: i32) -> String {
     name.trim().chars().filter(|letter| !letter.is_control()).collect()
 }
 
-/// The user that a process runs as.
+/// Returns the user that a process runs as.
 fn user(process: i32) -> Option<u32> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let numbers = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     numbers.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-/// The numbers of all processes; none where there is no `/proc`.
+/// Returns the numbers of all processes; none if there is no `/proc`.
 pub fn processes() -> Vec<i32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// Those of the processes that descend from one, but those that have ended and are only waited for, and but
-/// strangers and what descends from them.
+/// Returns the descendants of `ancestor` among the processes, without zombies, and without strangers and
+/// their descendants.
 pub fn descendants(ancestor: Pid, strangers: &[Pid], processes: &[i32]) -> Vec<Pid> {
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
     for process in processes {
@@ -134,8 +134,8 @@ pub fn descendants(ancestor: Pid, strangers: &[Pid], processes: &[i32]) -> Vec<P
     found
 }
 
-/// The parent of a process that has not ended. From `/proc/pid/stat`: number, name in brackets (which may hold
-/// anything), state, parent.
+/// Returns the parent of a process that has not ended. `/proc/pid/stat` has the number, the name in brackets
+/// (which may hold anything), the state and the parent.
 fn parent(process: i32) -> Option<i32> {
     let stat = std::fs::read(format!("/proc/{process}/stat")).ok()?;
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;

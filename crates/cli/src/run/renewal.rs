@@ -1,10 +1,10 @@
-//! Keeps the lock while the command runs, and tells when that is in doubt.
+//! Renews the lock while the command runs, and reports problems.
 
 use crate::say;
 use redis_lock_quorum::{Error, Lock, Renewal};
 use std::time::Duration;
 
-/// Renews the lock, and tells whenever it is `kept` for longer. Returns when there is no more use in it.
+/// Renews the lock, and calls `kept` after each renewal. Returns when renewing no longer helps.
 pub async fn renew(lock: &Lock, ttl: Duration, kept: impl Fn()) -> Error {
     let mut failing = false;
     let told = |renewal: Renewal| match renewal {

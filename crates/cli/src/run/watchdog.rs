@@ -1,11 +1,11 @@
-//! Ends the command, and all that it has started, if this program can't do so itself: it was killed, or stands
-//! still while its lock runs out.
+//! Ends the command, and all that it has started, if this program can't do so itself: it was killed, or
+//! stands still while its lock expires.
 //!
-//! The kernel ends the command's own process if this one is killed ([`crate::child::end_with_parent`]), but not
-//! what that has started: a script's current step would go on while others get the lock. And a program that is
-//! stopped ends nothing. So another process, the watchdog, is told by a pipe until when the lock is certainly held.
-//! It finds what to end by a mark in its environment and, while this program is there, among its descendants. It asks
-//! that to end shortly after this program would have, and kills it before the lock ends, or when the pipe ends.
+//! The kernel ends the command's own process if this one is killed ([`crate::child::end_with_parent`]), but
+//! not its descendants: a script's step would go on while others get the lock. And a stopped program ends
+//! nothing. So another process, the watchdog, learns through a pipe how long the lock is held. It finds what
+//! to end by a mark in the environment and, while this program lives, among its descendants. It asks that to
+//! end a little later than this program would, and kills it before the lock or when the pipe ends.
 
 use super::process_tree::{Refused, descendants, processes};
 use crate::exit::{self, Status};
@@ -25,13 +25,13 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
-/// What has this in its environment was started under the lock.
+/// The environment variable that marks what was started under the lock.
 pub const MARK: &str = "REDIS_LOCK_RUN";
-/// Between two looks at what is left, at first and at most.
+/// Initial and greatest interval between two looks at what is left.
 const LOOK: Duration = Duration::from_millis(20);
 const MAX_LOOK: Duration = Duration::from_secs(1);
 
-/// Nanoseconds since the machine was started, the same for every process: suspended or not.
+/// Returns nanoseconds since the machine was started, including suspended time; the same for all processes.
 fn now() -> u64 {
     let time = clock_gettime(ClockId::Boottime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
@@ -49,7 +49,7 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// When the command is asked to end, and when it must have ended; what the program says on the pipe.
+/// When the command is asked to end, and when it must have ended: the messages on the pipe.
 #[derive(Clone, Copy, PartialEq)]
 struct Deadlines {
     ask: u64,
@@ -71,37 +71,37 @@ impl Deadlines {
     }
 }
 
-/// The watchdog of this process. It is dismissed when this is dropped, but not if this process ends without that.
+/// The watchdog of this process. It is dismissed on drop, but not if this process ends without that.
 pub struct Watchdog {
     mark: String,
     pid: Pid,
     pipe: ChildStdin,
-    /// The command is asked to end so long before the end of the validity, and killed so long.
+    /// How long before the end of the validity the command is asked to end, and is killed.
     margins: (Duration, Duration),
     asks_at: Cell<u64>,
 }
 
 impl Watchdog {
     /// # Errors
-    /// Returns the system's if there can be no further process.
+    /// Returns the system's error if no further process can be started.
     pub fn start(strangers: &[Pid], margins: (Duration, Duration)) -> io::Result<Watchdog> {
         let mark = format!("{}-{:016x}", std::process::id(), rand::random::<u64>());
         let mut watchdog = Command::new("/proc/self/exe");
-        // One around this program looks for its own mark: it must end this program, not this one's watchdog.
+        // No mark: an outer watchdog must end this program, but not this program's watchdog.
         watchdog.env_clear().args(["watchdog", &mark, &std::process::id().to_string()]).current_dir("/");
         watchdog.args(strangers.iter().map(|stranger| stranger.to_string()));
         watchdog.stdin(Stdio::piped()).stdout(Stdio::null());
-        // It is not there for what ends this one: Ctrl-C, a terminal that goes away.
+        // What ends this process must not reach the watchdog: Ctrl-C, a terminal that goes away.
         watchdog.process_group(0);
         let mut watchdog: Child = watchdog.spawn()?;
         let pipe = watchdog.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        // One that reads no more must not keep the lock from being renewed.
+        // A watchdog that no longer reads must not stop the renewal of the lock.
         rustix::io::ioctl_fionbio(&pipe, true)?;
         let asks_at = Cell::new(u64::MAX);
         Ok(Watchdog { mark, pid: Pid::from_child(&watchdog), pipe, margins, asks_at })
     }
 
-    /// To be handed on to the command as [`MARK`].
+    /// Returns the mark, which the command must get as [`MARK`].
     pub fn mark(&self) -> &str {
         &self.mark
     }
@@ -110,29 +110,29 @@ impl Watchdog {
         self.pid
     }
 
-    /// The command may go on as long as the lock is valid.
+    /// Allows the command to run while the lock is valid.
     pub fn allow(&self, lock: &Lock) {
-        // In this order: stopped in between, this process must not promise too much.
+        // In this order: if this process is stopped in between, it must not promise too much.
         let now = now();
         let end = later(now, lock.validity());
         let (ask, kill) = self.margins;
         self.tell(Deadlines { ask: earlier(end, ask), kill: earlier(end, kill) });
     }
 
-    /// This process asks the command to end, and kills it after the grace time.
+    /// Announces that this process asks the command to end, and kills it after the grace time.
     pub fn leave_to_end(&self, grace: Duration) {
         let (_, slack) = self.margins;
         self.tell(Deadlines { ask: u64::MAX, kill: later(later(now(), grace), slack) });
     }
 
-    /// Whether it has stepped in, since this process stood still.
+    /// Returns whether the watchdog has stepped in, since this process stood still.
     pub fn is_due(&self) -> bool {
         self.asks_at.get() <= now()
     }
 
     fn tell(&self, deadlines: Deadlines) {
         self.asks_at.set(deadlines.ask);
-        // If it has gone, or reads no more, nothing can be done.
+        // If the watchdog has ended, or no longer reads, nothing can be done.
         let _ = (&self.pipe).write_all(&deadlines.to_bytes());
     }
 }
@@ -159,7 +159,7 @@ enum Cause {
     Stands,
 }
 
-/// Waits for the end of `redis-lock run` or of its lock, and ends what that has left running.
+/// Waits for the end of `redis-lock run` or of its lock, and ends what that left running.
 pub fn watch_over(arguments: &Arguments) -> Status {
     ignore_signals();
     let mut family = Family::new(arguments);
@@ -184,8 +184,8 @@ pub fn watch_over(arguments: &Arguments) -> Status {
     exit::OK
 }
 
-/// It ends when its pipe does, and not before: whoever asks all of `redis-lock` to end may end the program harder next.
-/// And a terminal may stop who writes to it from the background.
+/// The watchdog ends when its pipe does, and not before: whoever asks all of `redis-lock` to end may kill the
+/// program next. And a terminal may stop a process that writes to it from the background.
 fn ignore_signals() {
     for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGTTOU] {
         // SAFETY: no handler is given.
@@ -214,11 +214,11 @@ impl Family {
         }
     }
 
-    /// Waits until the command must end, and asks it to before, if there is time; `None` if it has ended by itself.
+    /// Waits until the command must end, and asks it to before. Returns `None` if it has ended by itself.
     fn watch(&mut self) -> io::Result<Option<Cause>> {
-        // Not the library's own: that reads ahead, and what it has read does not wake `poll`.
+        // Not the library's own reader, which reads ahead: what it has buffered does not wake `poll`.
         let mut pipe = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-        // `poll` has a time limit too, but stands still with a machine that is suspended.
+        // The time limit of `poll` stands still while the machine is suspended.
         let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)?;
         let mut deadlines = Deadlines::NONE;
         loop {
@@ -228,7 +228,7 @@ impl Family {
                 Err(rustix::io::Errno::INTR) => continue,
                 polled => polled?,
             };
-            // What was said meanwhile comes first: this process may have stood still itself.
+            // Messages that came meanwhile are first: this process may have stood still itself.
             if ready[0].revents().is_empty() {
                 if deadlines.kill <= now() {
                     return Ok(Some(Cause::Stands));
@@ -241,7 +241,7 @@ impl Family {
             deadlines = match pipe.read_exact(&mut bytes).map(|()| Deadlines::from_bytes(bytes)) {
                 Ok(Deadlines::DISMISSED) => return Ok(None),
                 Ok(deadlines) => deadlines,
-                // The pipe's other end went with the process.
+                // The pipe's other end was closed with the process.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Some(Cause::Killed)),
                 Err(error) => return Err(error),
             };
@@ -250,22 +250,22 @@ impl Family {
 
     fn ask(&mut self) {
         let all = self.all();
-        // One that is stopped must go on to end in order.
+        // A stopped process must continue in order to end properly.
         for signal in [Signal::TERM, Signal::CONT] {
             self.send(&all, signal);
         }
     }
 
-    /// Kills all that there is until there is none.
+    /// Kills all processes until none is left.
     fn kill(&mut self) {
         let (mut looks_in_vain, mut pause) = (0, LOOK);
-        // One that was just being started is found at the second look.
+        // A process that was just being started is found at the second look.
         while looks_in_vain < 2 {
             let all = self.all();
             looks_in_vain = if all.is_empty() { looks_in_vain + 1 } else { 0 };
             self.send(&all, Signal::KILL);
             std::thread::sleep(pause);
-            // What can't be ended at once may take its time.
+            // A process that can't be ended at once may take a while.
             pause = if looks_in_vain == 0 { (pause * 2).min(MAX_LOOK) } else { LOOK };
         }
     }
@@ -275,12 +275,12 @@ impl Family {
         processes.iter().for_each(|process| self.refused.send(*process, signal));
     }
 
-    /// What has the mark, and what descends from the program. A process of another user does not show its mark; one
-    /// that lost its parent after the program was killed is no descendant.
+    /// Returns the processes with the mark, and the descendants of the program. A process of another user
+    /// does not show its mark; an orphan of the killed program is no descendant.
     fn all(&self) -> Vec<Pid> {
         let processes = processes();
         let found = self.parent.map(|parent| descendants(parent, &self.strangers, &processes));
-        // Asked after the search: once the program has gone, its number may be another's.
+        // Checked after the search: once the program has ended, its number may be another's.
         let mut all = found.filter(|_| getppid() == self.parent).unwrap_or_default();
         let marked = processes.into_iter().filter(|process| is_marked(*process, &self.mark));
         for process in marked.filter_map(Pid::from_raw) {
@@ -297,9 +297,9 @@ fn is_marked(process: i32, mark: &[u8]) -> bool {
     environment.split(|byte| *byte == 0).any(|variable| variable == mark)
 }
 
-/// Has the timer wake at this moment.
+/// Sets the timer to this moment.
 fn set(timer: &OwnedFd, moment: u64) -> io::Result<()> {
-    // Zero would turn it off; the farthest moments are out of its reach.
+    // Zero would turn it off, and the most distant moments are out of its range.
     let moment = moment.clamp(1, i64::MAX as u64);
     let it_value =
         Timespec { tv_sec: (moment / 1_000_000_000) as i64, tv_nsec: (moment % 1_000_000_000) as i64 };

@@ -1,12 +1,12 @@
-//! What is different between two looks at a lock.
+//! The differences between two looks at a lock.
 
 use super::locks::{Holder, LockInfo, Waiter};
 use std::time::Duration;
 
-/// A deadline is read in whole milliseconds, and a moment after it was told.
+/// Inexactness of a deadline, which is read in whole milliseconds a moment after it was sent.
 const INEXACT: Duration = Duration::from_millis(100);
 
-/// What happened.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     /// It was held when the watch began.
@@ -15,9 +15,9 @@ pub enum What {
     Extended,
     Released,
     Expired,
-    /// Nobody told how it ended.
+    /// No event tells how it ended.
     Ended,
-    /// Acquired and ended between two looks, by someone.
+    /// Acquired by someone, and ended, between two looks.
     Brief,
     Waiting,
     /// A request is no longer in line, and was not granted.
@@ -40,7 +40,7 @@ impl What {
     }
 }
 
-/// Something happened to a lock.
+/// A change of a lock.
 #[derive(Clone, Debug)]
 pub struct Change {
     pub lock: String,
@@ -49,7 +49,7 @@ pub struct Change {
     pub waiter: Option<Waiter>,
 }
 
-/// What events told about a lock since it was last looked at.
+/// The events about a lock since the last look at it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Told {
     pub acquired: usize,
@@ -58,7 +58,7 @@ pub struct Told {
 }
 
 impl Told {
-    /// Takes from `late` what this lacks to explain so many that began, and so many that ended.
+    /// Moves from `late` the events that are missing to explain this many holds that began and ended.
     fn explain(&mut self, late: &mut Told, began: usize, ended: usize) {
         let take = |from: &mut usize, most: usize| {
             let taken = most.min(*from);
@@ -72,7 +72,7 @@ impl Told {
         self.expired += take(&mut late.expired, missing - released);
     }
 
-    /// How a hold ended, if that is certain.
+    /// Returns how a hold ended, if that is certain.
     fn ending(self) -> What {
         match (self.released, self.expired) {
             (0, 0) => What::Ended,
@@ -83,8 +83,8 @@ impl Told {
     }
 }
 
-/// The changes from one look at a lock to the next. Of what was told after the look began, in `late`, nobody knows
-/// whether it was before or after it: what explains a change is taken, and the rest is left for the next look.
+/// Returns the changes between two looks at a lock. The events in `late` came after the look began, and may
+/// be older or newer than it: those that explain a change are taken, the others left for the next look.
 pub fn changes(
     lock: &str,
     before: Option<&LockInfo>,
@@ -135,7 +135,7 @@ pub fn changes(
     found
 }
 
-/// The same hold, as it was before.
+/// Returns the same hold as it was before.
 fn earlier<'h>(old: &'h [Holder], holder: &Holder) -> Option<&'h Holder> {
     old.iter().find(|old| old.owner == holder.owner && old.token <= holder.token)
 }
@@ -176,7 +176,7 @@ mod tests {
         changes.iter().map(|change| change.what).collect()
     }
 
-    /// What an event tells that came with the look's reply may be seen already, or only at the next look.
+    /// An event that came with the look's reply may already be visible, or only at the next look.
     #[test]
     fn what_is_told_late_explains_what_is_seen_and_nothing_else() {
         let (at, none) = (Instant::now(), Told::default());

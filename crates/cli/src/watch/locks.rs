@@ -1,10 +1,10 @@
-//! A lock as LOCK.INFO tells of it.
+//! A lock as LOCK.INFO reports it.
 
 use humantime::format_duration;
 use redis::Value;
 use std::time::{Duration, Instant};
 
-/// So much of an owner is shown where there is no room for all of it.
+/// Length of an owner if there is no room for all of it.
 const SHORT_OWNER: usize = 12;
 
 /// A hold.
@@ -12,7 +12,7 @@ const SHORT_OWNER: usize = 12;
 pub struct Holder {
     pub owner: String,
     pub token: i64,
-    /// How many holders it tolerates; 0 is any number.
+    /// How many holders the lock tolerates; 0 is any number.
     pub limit: i64,
     pub ttl: Duration,
     pub held: Duration,
@@ -27,18 +27,18 @@ pub struct Waiter {
     pub waiting: Duration,
 }
 
-/// A lock, as it was at one moment.
+/// A lock at one moment.
 #[derive(Clone, Debug)]
 pub struct LockInfo {
     pub at: Instant,
     pub holders: Vec<Holder>,
     pub waiters: Vec<Waiter>,
-    /// Owners of requests over several nodes whose turn it is: they have the lock of the line.
+    /// Owners of requests over several nodes whose turn it is: they have the line's lock.
     pub turns: Vec<String>,
 }
 
 impl LockInfo {
-    /// What replies of LOCK.INFO say, about the lock and about that of its line; `None` where there is nobody.
+    /// Reads replies of LOCK.INFO about the lock and its line's lock. Returns `None` if both are unused.
     pub fn read(reply: &Value, line: &Value) -> Option<LockInfo> {
         let waiters = [reply, line].into_iter().flat_map(|reply| list(reply, "waiters"));
         let info = LockInfo {
@@ -51,7 +51,7 @@ impl LockInfo {
         is_there.then_some(info)
     }
 
-    /// How long ago it was so.
+    /// Returns how long ago that moment was.
     pub fn age(&self) -> Duration {
         self.at.elapsed()
     }
@@ -69,12 +69,12 @@ impl Holder {
         }
     }
 
-    /// The same hold after some time, if nothing else happened to it.
+    /// Returns the same hold after some time, if nothing else happens to it.
     pub fn later(&self, time: Duration) -> Holder {
         Holder { ttl: self.ttl.saturating_sub(time), held: self.held + time, ..self.clone() }
     }
 
-    /// Who it is, for a person.
+    /// Returns the holder's name for people.
     pub fn name(&self) -> String {
         if self.meta.is_empty() { short(&self.owner) } else { self.meta.clone() }
     }
@@ -90,7 +90,7 @@ impl Waiter {
     }
 }
 
-/// Whole seconds are enough for a person, and milliseconds below that.
+/// Returns a duration for people: whole seconds, or milliseconds below one second.
 pub fn roughly(time: Duration) -> String {
     let rough = match time.as_secs() {
         0 => Duration::from_millis(time.as_millis() as u64),
@@ -99,7 +99,7 @@ pub fn roughly(time: Duration) -> String {
     format_duration(rough).to_string()
 }
 
-/// What a limit is called.
+/// Returns the name of a limit.
 pub fn kind(limit: i64) -> String {
     match limit {
         0 => "shared".into(),
@@ -108,7 +108,7 @@ pub fn kind(limit: i64) -> String {
     }
 }
 
-/// The beginning of an owner.
+/// Returns the beginning of an owner.
 pub fn short(owner: &str) -> String {
     if owner.chars().count() <= SHORT_OWNER + 1 {
         return owner.into();
@@ -116,8 +116,8 @@ pub fn short(owner: &str) -> String {
     owner.chars().take(SHORT_OWNER).chain(['…']).collect()
 }
 
-/// Bytes as text: what could not be shown, or would move a terminal's cursor or turn its text around, is written as
-/// \xNN for each byte. So is a backslash, so that this can be undone.
+/// Returns bytes as text. Each byte of what can't be shown, or would move a terminal's cursor or change the
+/// direction of text, is written as \xNN. A backslash is too, so that this can be undone.
 pub fn text(bytes: &[u8]) -> String {
     let mut shown = String::new();
     for chunk in bytes.utf8_chunks() {
@@ -134,7 +134,7 @@ pub fn text(bytes: &[u8]) -> String {
     shown
 }
 
-/// Marks that change the direction of the text around them (Unicode's Bidi_Control), and breaks of lines.
+/// Returns whether it changes the direction of text (Unicode's Bidi_Control), or breaks lines.
 fn is_format(character: char) -> bool {
     matches!(
         character,
@@ -145,7 +145,7 @@ fn is_format(character: char) -> bool {
 fn escape(bytes: &[u8], shown: &mut String) {
     use std::fmt::Write;
     for byte in bytes {
-        // A string takes all.
+        // Writing to a string never fails.
         let _ = write!(shown, "\\x{byte:02x}");
     }
 }

@@ -1,46 +1,46 @@
-//! Standard output, written by a thread of its own: a reader who has stopped, or a terminal after Ctrl-S, must not keep
-//! a signal from ending the watch.
+//! Standard output, written by a thread of its own. A reader that has stopped, such as a terminal after
+//! Ctrl-S, must not keep a signal from ending the watch.
 
 use std::io::{self, Write};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// So many pieces wait to be written. More are not looked for.
+/// Capacity of the queue of pieces. Nothing more is looked up while it is full.
 const MOST: usize = 8;
-/// At the end they are waited for no longer than this.
+/// Time limit for writing the queued pieces at the end.
 const SETTLE: Duration = Duration::from_secs(1);
 
 enum Piece {
     Text(String),
-    /// All before it is written.
+    /// Answered once all pieces before it are written.
     Settled(oneshot::Sender<()>),
 }
 
-/// What is written, in order.
+/// The output, in order.
 #[derive(Clone)]
 pub struct Output(mpsc::Sender<Piece>);
 
 impl Output {
     /// # Errors
-    /// Where the system has no thread for it.
+    /// Returns an error if the system can't start the thread for it.
     pub fn start() -> io::Result<Output> {
         let (sender, pieces) = mpsc::channel(MOST);
         std::thread::Builder::new().name("output".into()).spawn(move || write_all(pieces))?;
         Ok(Output(sender))
     }
 
-    /// Returns when there is room for one piece more.
+    /// Returns when there is room for another piece.
     pub async fn ready(&self) {
-        // That nobody reads any more, closed() tells.
+        // closed() reports that nobody reads any longer.
         drop(self.0.reserve().await);
     }
 
-    /// Whether all that was written before is being read.
+    /// Returns whether all that was written before is being read.
     pub fn is_idle(&self) -> bool {
         self.0.capacity() == MOST
     }
 
-    /// Writes this, after what waits already.
+    /// Writes this after the queued pieces.
     pub async fn write(&self, text: String) {
         // As in ready().
         let _ = self.0.send(Piece::Text(text)).await;
@@ -48,25 +48,25 @@ impl Output {
 
     /// Writes this if there is room.
     pub fn try_write(&self, text: String) {
-        // As in ready(); where there is no room nobody reads it.
+        // As in ready(). Without room, nobody reads it.
         let _ = self.0.try_send(Piece::Text(text));
     }
 
-    /// Returns when nobody reads any more.
+    /// Returns when nobody reads any longer.
     pub async fn closed(&self) {
         self.0.closed().await;
     }
 
-    /// Waits until all of it is written, if somebody reads it.
+    /// Waits until everything is written, if somebody reads it.
     pub async fn settle(&self) {
         let (written, settled) = oneshot::channel();
         let all = async {
             if self.0.send(Piece::Settled(written)).await.is_ok() {
-                // The thread has ended: there is nothing to wait for.
+                // An error means that the thread has ended: there is nothing to wait for.
                 let _ = settled.await;
             }
         };
-        // Nobody reads: nothing more can be done.
+        // On a timeout nobody reads, and nothing more can be done.
         let _ = tokio::time::timeout(SETTLE, all).await;
     }
 }
@@ -80,7 +80,7 @@ fn write_all(mut pieces: mpsc::Receiver<Piece>) {
                     return;
                 }
             }
-            // It is not waited for any more.
+            // The sender may no longer wait for it.
             Piece::Settled(written) => drop(written.send(())),
         }
     }

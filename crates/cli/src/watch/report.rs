@@ -1,4 +1,4 @@
-//! What is shown: a table in a terminal, else lines.
+//! The form of the output: a table in a terminal, otherwise lines.
 
 use super::changes::{Change, What};
 use super::locks::{kind, roughly};
@@ -17,7 +17,7 @@ enum Form {
     Json,
 }
 
-/// Where all of it goes.
+/// The form of the output, and where it goes.
 pub struct Report {
     form: Form,
     output: Output,
@@ -34,7 +34,7 @@ impl Report {
         Report { form, output, about: String::new() }
     }
 
-    /// A connection is made.
+    /// Reports a new connection.
     pub fn begin(&mut self, about: String) {
         if !matches!(self.form, Form::Table(_)) {
             say(&about);
@@ -42,7 +42,7 @@ impl Report {
         self.about = about;
     }
 
-    /// Something is wrong for a while.
+    /// Reports a temporary problem.
     pub fn trouble(&mut self, message: &str) {
         match &self.form {
             Form::Table(screen) => screen.draw(&[message.to_owned()]),
@@ -50,7 +50,7 @@ impl Report {
         }
     }
 
-    /// What comes now is for another screen.
+    /// Leaves the screen: what follows is for another one.
     pub async fn end(&self) {
         if let Form::Table(screen) = &self.form {
             screen.leave();

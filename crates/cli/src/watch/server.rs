@@ -1,4 +1,4 @@
-//! The server that is watched: how its locks are found and looked at, with bounded work each time.
+//! The watched server: finds and reads its locks, with bounded work at a time.
 
 use super::changes::{Change, Told, changes};
 use super::locks::{LockInfo, text};
@@ -12,27 +12,27 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// A search goes through so many keys at a time, and goes on the next time.
+/// Keys per step of a search, which goes on the next time.
 const KEYS_PER_SCAN: usize = 1_000;
 const SCANS_PER_SEARCH: usize = 20;
-/// So many locks are looked at, at a time.
+/// Maximum number of locks that are read at a time.
 const MAX_LOOKS: usize = 1_000;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why there is nothing to see.
+/// Why nothing can be shown.
 pub enum Problem {
-    /// The server can't be spoken to, at the moment.
+    /// The server is not reachable at the moment.
     Server(String),
     /// The URL is wrong.
     Usage(String),
-    /// The server refuses, and trying again does not help.
+    /// The server refuses, and a retry does not help.
     Refused(String),
 }
 
 /// What is known of a server's locks.
 #[derive(Default)]
 pub struct Known {
-    /// Whether all locks that were there at the beginning have been looked at.
+    /// Whether all locks that existed at the beginning have been read.
     begun: bool,
     locks: BTreeMap<Vec<u8>, Option<LockInfo>>,
 }
@@ -41,19 +41,19 @@ pub struct Known {
 pub struct Server {
     name: String,
     pattern: String,
-    /// The only name that the pattern matches, where it is one.
+    /// The only name that the pattern matches, if it can match no other.
     exact: Option<Vec<u8>>,
     connection: MultiplexedConnection,
     pushes: UnboundedReceiver<PushInfo>,
-    /// What its keyspace events come with before the key; `None` where there are none.
+    /// The kind of its keyspace events; `None` if there are none.
     events: Option<Events>,
     cursor: u64,
     /// Whether all keys have been searched once.
     searched: bool,
     known: Known,
-    /// Locks to look at next.
+    /// Locks to read next.
     due: VecDeque<Vec<u8>>,
-    /// Locks that events told of since they were looked at.
+    /// Locks with events since they were last read.
     told: BTreeMap<Vec<u8>, Told>,
 }
 
@@ -101,24 +101,24 @@ impl Server {
         server.check_module().await?;
         server.listen(database).await?;
         if let Some(name) = &server.exact {
-            // Where nobody holds it, there is no key to be found, but somebody may wait.
+            // A lock without a holder has no key that can be found, but may have waiters.
             server.known.locks.insert(name.clone(), None);
         }
         Ok(server)
     }
 
-    /// Goes on from what was known when an earlier connection broke: what has ended since then is then told too.
+    /// Continues from what was known when an earlier connection broke. Holds that ended since are reported.
     pub fn resume(&mut self, known: Known) {
         self.known.begun = known.begun;
         self.known.locks.extend(known.locks);
     }
 
-    /// What the next connection goes on from.
+    /// Returns what the next connection continues from.
     pub fn into_known(self) -> Known {
         self.known
     }
 
-    /// What a person is to know about it.
+    /// Returns what people must know about it.
     pub fn about(&self) -> String {
         let how = match self.events {
             Some(_) => "keyspace events tell what happens",
@@ -129,7 +129,7 @@ impl Server {
         format!("{} {}: {how}", self.name, self.pattern)
     }
 
-    /// The locks that are known, by name.
+    /// Returns the known locks by name.
     pub fn locks(&self) -> impl Iterator<Item = (String, &LockInfo)> {
         self.known.locks.iter().filter_map(|(name, info)| Some((text(name), info.as_ref()?)))
     }
@@ -143,20 +143,20 @@ impl Server {
                  libredis_lock.so",
                 self.name
             ))),
-            // A pattern is no name of a key that this user may read: that alone says nothing.
+            // A pattern is not the name of a key that this user may read, so this error means nothing.
             Err(error) if is_key_denied(&error) && self.exact.is_none() => Ok(()),
             Err(error) if error.is_unrecoverable_error() || is_refusal(&error) => Err(self.failed(&error)),
-            // Something else than a lock has this name.
+            // The key of this name has another type.
             Ok(_) | Err(_) => Ok(()),
         }
     }
 
-    /// Subscribes to keyspace events, where the server sends those that are needed.
+    /// Subscribes to keyspace events, if the server sends those that are needed.
     async fn listen(&mut self, database: i64) -> Result<(), Problem> {
         let name = "notify-keyspace-events";
         let asked: Result<BTreeMap<String, String>, _> =
             redis::cmd("CONFIG").arg("GET").arg(name).query_async(&mut self.connection).await;
-        // A user who may not ask may not know.
+        // A user who may not ask does not learn it.
         let flags = asked.ok().and_then(|mut reply| reply.remove(name)).unwrap_or_default();
         let pattern = if !flags.contains(['d', 'A']) {
             return Ok(());
@@ -175,7 +175,7 @@ impl Server {
         Ok(())
     }
 
-    /// Returns if events have told something that is not looked at yet, or as soon as they do.
+    /// Returns if there are events that have not been followed by a look, or as soon as there are.
     pub async fn has_told(&mut self) -> Result<(), Problem> {
         match self.told.is_empty() {
             true => self.told().await,
@@ -183,7 +183,7 @@ impl Server {
         }
     }
 
-    /// Returns when events tell something.
+    /// Returns when an event has arrived.
     pub async fn told(&mut self) -> Result<(), Problem> {
         loop {
             let push = self.pushes.recv().await;
@@ -215,20 +215,20 @@ impl Server {
             Events::Keyspace => (channel[colon + 1..].to_vec(), message.as_slice()),
             Events::Keyevent => (message.clone(), &channel[colon + 1..]),
         };
-        // The lock of a line: who waits for the resource may have changed, who holds it has not.
+        // For a line's lock, the resource's waiters may have changed, but not its holders.
         let (key, is_line) = match key.strip_suffix(order::SUFFIX.as_bytes()) {
             Some(resource) => (resource.to_vec(), true),
             None => (key, false),
         };
         if events == Events::Keyevent && !self.known.locks.contains_key(&key) {
-            // Whether its name matches, the next search tells.
+            // The next search shows whether its name matches.
             self.cursor = 0;
             if self.pattern != "*" {
                 return Ok(false);
             }
         }
         if !event.starts_with(b"lock.") && !self.known.locks.contains_key(&key) {
-            // What else happens to keys that are no locks is no concern.
+            // Other events are about keys that are not known as locks.
             return Ok(false);
         }
         let told = self.told.entry(key).or_default();
@@ -242,7 +242,7 @@ impl Server {
         Ok(true)
     }
 
-    /// Searches some more keys for locks, and makes those that are known due when all that were are done.
+    /// Searches some more keys for locks. Queues the known locks once the queue is empty.
     pub async fn search(&mut self) -> Result<(), Problem> {
         for _ in 0..SCANS_PER_SEARCH {
             let mut scan = redis::cmd("SCAN");
@@ -267,7 +267,7 @@ impl Server {
         Ok(())
     }
 
-    /// Looks at some of the locks that are due, and says what is different.
+    /// Reads some of the queued locks, and returns the changes.
     pub async fn look(&mut self, told: bool) -> Result<Vec<Change>, Problem> {
         let mut keys: Vec<Vec<u8>> = self.told.keys().take(MAX_LOOKS).cloned().collect();
         if !told {
@@ -289,19 +289,19 @@ impl Server {
         }
         let replies: Result<Vec<Value>, _> = pipeline.query_async(&mut self.connection).await;
         let replies = replies.map_err(|error| self.failed(&error))?;
-        // What the server told before the replies has come before them.
+        // Events that the server sent before the replies have arrived before them.
         while let Ok(push) = self.pushes.try_recv() {
             self.note(push)?;
         }
         let mut found = Vec::new();
         for ((key, told), replies) in keys.into_iter().zip(told).zip(replies.chunks(2)) {
             let [reply, line] = replies else { continue };
-            // It says nothing of the lock: that must not be taken for one that has ended.
+            // The error says nothing about the lock, which must not be taken for ended.
             if let Value::ServerError(error) = reply
                 && let error = RedisError::from(error.clone())
                 && matches!(meaning(&error), Some(Meaning::NotAllowed | Meaning::NotReady))
             {
-                // A key that this user may never read, a search finds all the same.
+                // A search also finds keys that this user may never read.
                 let was_read = self.known.locks.get(&key).is_some_and(Option::is_some);
                 if was_read || !is_key_denied(&error) {
                     return Err(self.failed(&error));
@@ -324,7 +324,7 @@ impl Server {
         Ok(found)
     }
 
-    /// Whether there are too many keys or locks to look at all of them at each tick.
+    /// Returns whether there are too many keys or locks to read all of them at each tick.
     pub fn is_behind(&self) -> bool {
         !self.searched || !self.due.is_empty()
     }
@@ -353,17 +353,17 @@ fn meaning(error: &RedisError) -> Option<Meaning> {
     ServerError::of(error).map(|error| error.meaning())
 }
 
-/// The server knows who asks, and does not want to answer: trying again does not help.
+/// Returns whether the server knows the user and refuses: a retry does not help.
 fn is_refusal(error: &RedisError) -> bool {
     error.kind() == ErrorKind::AuthenticationFailed || meaning(error) == Some(Meaning::NotAllowed)
 }
 
-/// The command is allowed, for other keys.
+/// Returns whether the command is allowed, but not for this key.
 fn is_key_denied(error: &RedisError) -> bool {
     ServerError::of(error).is_some_and(|error| error.is_of_key())
 }
 
-/// The one name that a pattern matches, if it can match no others: a backslash makes what follows it an ordinary byte.
+/// Returns the only name that a pattern matches, if it can match no others. A backslash escapes a byte.
 fn exact_name(pattern: &[u8]) -> Option<Vec<u8>> {
     let mut name = Vec::new();
     let mut bytes = pattern.iter();

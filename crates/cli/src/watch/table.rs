@@ -1,4 +1,4 @@
-//! The table in a terminal, drawn again and again on a screen of its own.
+//! The table in a terminal, drawn repeatedly on a screen of its own.
 
 use super::locks::{LockInfo, kind, roughly, short};
 use super::output::Output;
@@ -7,7 +7,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use unicode_width::UnicodeWidthChar;
 
-/// A line that a terminal finds wider than it should be is cut there, and does not take two.
+/// A line that is wider on the terminal than expected is cut, and does not take two lines.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
 const LEAVE: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 const HOME: &str = "\x1b[H";
@@ -17,23 +17,23 @@ const BOLD: &str = "\x1b[1m";
 const PLAIN: &str = "\x1b[0m";
 const COLUMNS: [&str; 7] = ["LOCK", "HOLDER", "KIND", "HELD", "LEFT", "WAITING", "TOKEN"];
 const WIDEST: [usize; 7] = [40, 48, 16, 16, 16, 32, 20];
-/// Those that are cut where a line is too long, and what is left of them at least.
+/// Columns that are cut if a line is too long, and the least that is left of them.
 const LONG: [usize; 3] = [0, 1, 5];
 const NARROWEST: usize = 8;
 const GAP: &str = "  ";
-/// Where a terminal does not tell.
+/// The size if the terminal does not report one.
 const USUAL_SIZE: (usize, usize) = (24, 80);
 
-/// Whether the terminal shows its other screen: there is one terminal.
+/// Whether the terminal shows its other screen. There is only one terminal.
 static ENTERED: AtomicBool = AtomicBool::new(false);
 
-/// The terminal's other screen. Left when dropped, so that what was there before is there again.
+/// The terminal's other screen. It is left on drop, so that the previous contents are back.
 pub struct Screen(pub Output);
 
 impl Screen {
     pub fn draw(&self, lines: &[String]) {
         if !self.0.is_idle() {
-            // The last one is not on the screen yet: there is room for what has to follow it, and nobody needs more.
+            // The last drawing is not on the screen yet: room is kept for what must follow it.
             return;
         }
         let enter = if ENTERED.swap(true, Ordering::Relaxed) { "" } else { ENTER };
@@ -51,17 +51,17 @@ impl Drop for Screen {
     }
 }
 
-/// Back to what the terminal showed before.
+/// Returns to what the terminal showed before.
 pub fn leave(output: &Output) {
     if ENTERED.swap(false, Ordering::Relaxed) {
         output.try_write(LEAVE.into());
     }
 }
 
-/// These lines, as many as fit.
+/// Returns a frame of these lines, as many as fit.
 fn frame(lines: &[String], (height, width): (usize, usize)) -> String {
     let hidden = lines.len().saturating_sub(height);
-    // The last line says how many there was no room for.
+    // The last line says how many lines did not fit.
     let shown = if hidden > 0 { height.saturating_sub(1) } else { lines.len() };
     let mut frame = HOME.to_owned();
     for (number, line) in lines.iter().take(shown).enumerate() {
@@ -83,7 +83,7 @@ fn size() -> (usize, usize) {
     }
 }
 
-/// The table, as lines that fit the terminal.
+/// Returns the table as lines that fit the terminal.
 pub fn lines(about: &str, server: &Server) -> Vec<String> {
     let locks: Vec<(String, &LockInfo)> = server.locks().collect();
     let holders: usize = locks.iter().map(|(_, info)| info.holders.len()).sum();
@@ -107,7 +107,7 @@ pub fn lines(about: &str, server: &Server) -> Vec<String> {
     lines
 }
 
-/// Takes from the widest of the long columns, until a line fits.
+/// Narrows the widest of the long columns until a line fits.
 fn fitted(mut widths: [usize; 7], most: usize) -> [usize; 7] {
     let gaps = GAP.len() * (widths.len() - 1);
     while widths.iter().sum::<usize>() + gaps > most {
@@ -120,7 +120,7 @@ fn fitted(mut widths: [usize; 7], most: usize) -> [usize; 7] {
     widths
 }
 
-/// A line for each holder; the first one names the lock and who waits.
+/// Returns a row for each holder. The first one names the lock and its waiters.
 fn rows_of(name: &str, info: &LockInfo) -> Vec<[String; 7]> {
     let waiting = match info.waiters.as_slice() {
         [] => String::new(),
@@ -162,12 +162,12 @@ fn joined(row: &[String; 7], widths: [usize; 7]) -> String {
     row.iter().zip(widths).map(cell).collect::<Vec<_>>().join(GAP).trim_end().to_owned()
 }
 
-/// How many columns of a terminal it takes.
+/// Returns how many columns of a terminal the text takes.
 fn width(text: &str) -> usize {
     text.chars().map(|character| character.width().unwrap_or(0)).sum()
 }
 
-/// As much of its beginning as fits.
+/// Returns as much of the beginning as fits.
 fn cut(text: &str, most: usize) -> String {
     let mut left = most;
     let fits = |character: &char| {
