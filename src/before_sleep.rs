@@ -1,4 +1,4 @@
-//! Just before the event loop sleeps: what is due is done, and the timer is set for the rest.
+//! Work done just before the event loop sleeps: expiry, handoff, replies, and arming the timer for the rest.
 
 use redis_lock_core::time::Micros;
 use redis_lock_engine::{Visit, Visited};
@@ -11,13 +11,13 @@ use crate::lock_txn::{commit_all, LockTxn, Propagation, Purpose};
 use crate::module::Module;
 use crate::waiting;
 
-/// While the server pauses writes no event tells when it ends; it is asked at this interval, in microseconds.
+/// Polling interval while the server pauses writes, in microseconds; no event tells when the pause ends.
 const PAUSE_POLL: Micros = 20_000;
 
 /// Time budget per cycle, in microseconds; clients are blocked meanwhile.
 const BUDGET: Micros = 1_000;
 
-/// At the end of every cycle of the event loop.
+/// Runs at the end of every cycle of the event loop.
 #[inline]
 pub fn before_sleep(module: &'static Module, ctx: &Ctx) {
     datatype::bury();
@@ -38,13 +38,13 @@ pub fn before_sleep(module: &'static Module, ctx: &Ctx) {
     module.asleep.set(true);
 }
 
-/// A new cycle of the event loop begins.
+/// Runs when a new cycle of the event loop begins.
 pub fn after_sleep(module: &'static Module) {
     module.asleep.set(false);
     module.engine().on_replies_sent();
 }
 
-/// Does what is due. Returns when to look again.
+/// Does the pending work. Returns when to look again.
 fn work(module: &'static Module, ctx: &Ctx, begin: Micros) -> Option<Micros> {
     let end = begin + BUDGET;
     loop {
@@ -64,7 +64,7 @@ fn work(module: &'static Module, ctx: &Ctx, begin: Micros) -> Option<Micros> {
     loop {
         let now = module.now();
         if now > end {
-            // Clients have their turn, then this goes on at once.
+            // Clients have their turn, and the work continues at once afterwards.
             return Some(now);
         }
         let Some(visit) = module.engine().next_visit(now) else { break };
@@ -95,7 +95,7 @@ fn make_visit(module: &'static Module, ctx: &Ctx, visit: &Visit<ValueRef>, now: 
     if !ctx.select_db(visit.db) {
         return Visited::NoDatabase;
     }
-    // Before the key is opened: the server looks it up for that.
+    // Before the key is opened, as the server looks it up for that.
     let is_waited_for = module.engine().queues().find(visit.db, visit.name.as_slice()).is_some();
     let takes_writes = is_waited_for && ctx.takes_writes(name.as_str());
     let Ok(mut txn) = LockTxn::open(module, ctx, name.as_str(), Purpose::Grant) else {

@@ -1,4 +1,4 @@
-//! The settings `lock.*`, and the warnings about settings that lose locks.
+//! The settings `lock.*`, and warnings about settings that can lose locks.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 
@@ -9,7 +9,7 @@ use redis_module::{Context, RedisValue};
 
 use crate::ffi::context::Ctx;
 
-/// A hundred years in milliseconds: far below where deadlines would overflow.
+/// A hundred years in milliseconds: far below the values at which deadlines overflow.
 const LONGEST_MS: i64 = 100 * 365 * 86_400_000;
 
 static MAX_TTL: AtomicI64 = AtomicI64::new(86_400_000);
@@ -17,29 +17,29 @@ static COOLDOWN: AtomicI64 = AtomicI64::new(0);
 static MAX_WAITERS: AtomicI64 = AtomicI64::new(100_000);
 static DEADLOCK_DETECTION: AtomicBool = AtomicBool::new(true);
 
-/// Longest ttl, in milliseconds.
+/// Returns the longest ttl, in milliseconds.
 #[inline]
 pub fn max_ttl_ms() -> i64 {
     MAX_TTL.load(Relaxed)
 }
 
-/// For how long after a start or promotion no lock is granted, in milliseconds.
+/// Returns for how long after a start or promotion no lock is granted, in milliseconds.
 #[inline]
 pub fn cooldown_ms() -> i64 {
     COOLDOWN.load(Relaxed)
 }
 
-/// How many clients may wait for locks.
+/// Returns how many clients may wait for locks.
 pub fn max_waiters() -> i64 {
     MAX_WAITERS.load(Relaxed)
 }
 
-/// Whether a request that would wait in a cycle is refused.
+/// Returns whether a request that would wait in a cycle is refused.
 pub fn deadlock_detection() -> bool {
     DEADLOCK_DETECTION.load(Relaxed)
 }
 
-/// Makes all settings known to the server, which enforces their bounds.
+/// Registers all settings with the server, which enforces their bounds.
 pub fn register(ctx: &Ctx) {
     let (ctx, flags) = (Context::new(ctx.as_ptr()), || ConfigurationFlags::DEFAULT);
     for (name, value, least, most) in [
@@ -53,13 +53,13 @@ pub fn register(ctx: &Ctx) {
     register_bool_configuration(&ctx, name, value, value.load(Relaxed), flags(), None);
 }
 
-/// Returns whether the server knows all of them: the crate does not say.
+/// Returns whether the server knows all settings, which the crate does not report.
 pub fn is_registered(ctx: &Ctx) -> bool {
     let names = ["max-ttl", "cooldown", "max-waiters", "deadlock-detection"];
     names.iter().all(|name| !setting(ctx, &format!("lock.{name}")).is_empty())
 }
 
-/// Warns at load where the settings can lose a lock.
+/// Warns at load if the settings can lose a lock.
 pub fn warn(ctx: &Ctx) {
     let (cooldown, max_ttl) = (cooldown_ms(), max_ttl_ms());
     let policy = setting(ctx, "maxmemory-policy");
@@ -86,7 +86,7 @@ pub fn warn(ctx: &Ctx) {
     }
 }
 
-/// A setting of the server; empty where it does not have it.
+/// Returns a setting of the server, or an empty text if it does not exist.
 pub fn setting(ctx: &Ctx, name: &str) -> String {
     let text = |value: RedisValue| match value {
         RedisValue::SimpleString(text) | RedisValue::BulkString(text) => Some(text),

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use crate::configuration::cooldown_ms;
 use crate::module::Module;
 
-/// All of them; the server puts the module's name before each.
+/// Returns all fields. The server puts the module's name before each.
 pub fn fields(module: &Module) -> Vec<(&'static CStr, u64)> {
     let engine = module.engine();
     let totals = engine.totals();

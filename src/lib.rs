@@ -1,10 +1,10 @@
 //! `redis-lock`: a server module that gives Redis and Valkey real locks.
 //!
-//! The adapter between the server and `redis-lock-engine`, which decides. The way of a command, with no way back: its
-//! file in [`commands`] (arguments to a request), [`lock_txn`] (open keys), the engine, again [`lock_txn`] (value,
-//! deadline, replication, events), reply. A request that has to wait goes to [`waiting`], and is answered by
-//! [`before_sleep`]. What happens without a command comes in through `ffi::events` and goes to [`server`],
-//! which tells the engine; what that wants done outside commands, [`before_sleep`] does.
+//! The adapter between the server and `redis-lock-engine`, which decides. A command passes, without return:
+//! its file in [`commands`] (arguments to a request), [`lock_txn`] (open keys), the engine, again
+//! [`lock_txn`] (value, deadline, replication, events), and the reply. A request that must wait goes to
+//! [`waiting`], and is answered by [`before_sleep`]. Server events come through `ffi::events` to [`server`],
+//! which informs the engine; [`before_sleep`] does the work that the engine defers.
 #![warn(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
 

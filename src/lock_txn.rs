@@ -1,5 +1,5 @@
-//! An open key and its lock in the hands of the engine, and the one place where what the engine did to it is
-//! carried out: value, deadline, replication; then events.
+//! An open key and its lock, which the engine works on, and the only place where the results are carried out:
+//! value, deadline and replication, then events.
 
 use redis_lock_core::time::Micros;
 use redis_lock_core::Error;
@@ -13,7 +13,7 @@ use crate::ffi::replicate;
 use crate::ffi::value::ValueRef;
 use crate::module::Module;
 
-/// Who decides about the lock of a key, and what for.
+/// Who decides about the lock of a key, and for what.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// This server, to grant or extend a hold.
@@ -24,18 +24,18 @@ pub enum Purpose {
     Follow,
 }
 
-/// How changes reach replicas and the AOF.
+/// How changes are propagated to replicas and the AOF.
 #[derive(Clone, Copy)]
 pub enum Propagation<'c> {
-    /// By effects.
+    /// As effects.
     Effects,
-    /// By the command as the client sent it, if a release is all that happened.
+    /// As the command that the client sent, if nothing but a release happened.
     Release,
-    /// By effects; a grant in the client's own words for owner and ttl.
+    /// As effects, but a grant with the owner and ttl in the client's own words.
     Grant(Str<'c>, Str<'c>),
 }
 
-/// An open key, and its lock.
+/// An open key and its lock.
 pub struct LockTxn<'c> {
     key: Key<'c>,
     open: OpenLock<'c>,
@@ -53,8 +53,8 @@ impl<'c> LockTxn<'c> {
     /// Opens a key.
     ///
     /// # Errors
-    /// Returns [`Error::WrongType`] if something else lies there.
-    // Always: what it returns is large, and is made where it stays.
+    /// Returns [`Error::WrongType`] if the key has another type.
+    // Always inlined: the result is large, and is built in place.
     #[inline(always)]
     pub fn open(
         module: &'static Module,
@@ -65,17 +65,17 @@ impl<'c> LockTxn<'c> {
         let mut key = Key::open(ctx, name)?;
         let place = (key.db(), name.bytes());
         let engine = module.engine();
-        // Also a release grants, if somebody waits.
+        // A release grants too, if a client waits.
         let may_grant = purpose != Purpose::Release || !engine.queues().is_empty();
         let expires = may_grant && key.expires();
         let open = engine.open(place, key.lend(place), expires, purpose == Purpose::Follow);
         Ok(LockTxn { key, open, deleted: false })
     }
 
-    /// Opens all keys of a command, each once however often it is named.
+    /// Opens all keys of a command, each once even if it is named more than once.
     ///
     /// # Errors
-    /// As [`LockTxn::open`].
+    /// Returns the errors of [`LockTxn::open`].
     pub fn open_all(
         module: &'static Module,
         ctx: &'c Ctx,
@@ -89,13 +89,13 @@ impl<'c> LockTxn<'c> {
             .collect()
     }
 
-    /// Database and name of the key.
+    /// Returns the database and name of the key.
     pub fn place(&self) -> (i32, Str<'c>) {
         (self.open.place.0, self.key.name())
     }
 
-    /// Carries out what has changed, and closes the key. The events are still to be told: only when all keys of
-    /// the command are stored, because others act on them.
+    /// Carries out the changes, and closes the key. Events are sent later, once all keys of the command are
+    /// stored, because other modules act on them.
     #[inline]
     fn commit(&mut self, module: &Module, ctx: &Ctx, now: Micros, propagation: Propagation) {
         if !self.open.events.is_empty() {
@@ -107,7 +107,7 @@ impl<'c> LockTxn<'c> {
         self.key.close();
     }
 
-    /// Brings key and deadline up to date.
+    /// Updates the key and its deadline.
     #[inline]
     fn store(&mut self, module: &Module) {
         if self.open.persist {
@@ -143,7 +143,7 @@ impl<'c> LockTxn<'c> {
         }
     }
 
-    /// Tells subscribers and watchers what has changed.
+    /// Notifies subscribers and watchers of the changes.
     #[inline]
     fn announce(&self, module: &Module, ctx: &Ctx) {
         if self.open.touched {
@@ -170,7 +170,7 @@ impl<'c> LockTxn<'c> {
     }
 }
 
-/// Carries out what has changed for all keys of a command, then tells of it.
+/// Carries out the changes to all keys of a command, then announces them.
 #[inline]
 pub fn commit_all(
     module: &'static Module,

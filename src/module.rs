@@ -1,4 +1,4 @@
-//! The module: its engine, its clock, and what it knows of the server.
+//! The module: its engine, its clock, and its knowledge of the server.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
@@ -17,36 +17,36 @@ use crate::ffi::wakeup::WakeUp;
 /// The engine of this server.
 pub type ServerEngine = Engine<ValueRef, Rc<BlockedClient>>;
 
-/// The module: made once at load, and handed to everything from there.
+/// The module, made once at load and passed on from there.
 pub struct Module {
     engine: RefCell<ServerEngine>,
     zero: Micros,
-    /// What wakes the server.
+    /// The timer that wakes the server.
     pub wake_up: WakeUp,
-    /// Whether the event loop sleeps. Older servers run commands before they really do: what comes up then must wake
-    /// them.
+    /// Whether the event loop sleeps. Older servers still run commands after this is set; new work then must
+    /// wake them.
     pub asleep: Cell<bool>,
-    /// Where the data set comes from that is being loaded.
+    /// The source of the data set that is being loaded.
     pub loading: Cell<Option<LoadStep>>,
-    /// Whether an AOF, a replica, a replication backlog or a save point may be there to hear of changes. Once
-    /// true it stays so.
+    /// Whether an AOF, a replica, a replication backlog or a save point may exist that needs the changes.
+    /// Once true it stays true.
     pub must_propagate: Cell<bool>,
-    /// Whether the last token is to be replicated by itself; see `server.rs`, `on_fork`.
+    /// Whether the last token must be replicated by itself; see `on_fork` in `server.rs`.
     pub is_last_due: Cell<bool>,
-    /// Whether another module is there: it may act on keyspace events, whatever clients may.
+    /// Whether there are other modules: they may act on keyspace events even if no client can.
     pub has_other_modules: Cell<bool>,
-    /// Whether a lock was read, or has left its key: the next key that arrives may hold it.
+    /// Whether a lock was read or has left its key: the next key that arrives may hold it.
     pub expects_arrival: Cell<bool>,
 }
 
-/// The wall clock, in microseconds since 1970.
+/// Returns the wall clock, in microseconds since 1970.
 pub fn wall_clock() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl Module {
-    /// The module of a server that has just been started, woken by this timer.
+    /// Returns the module of a server that was just started, woken by this timer.
     pub fn new(wake_up: WakeUp, is_replica: bool) -> Self {
         Module {
             engine: RefCell::new(Engine::new(wall_clock(), is_replica)),
@@ -61,20 +61,20 @@ impl Module {
         }
     }
 
-    /// The engine, for one call of it: it must be given back before the server is called, which may call back.
+    /// Borrows the engine for one call. The borrow must end before a call of the server, which may call back.
     #[inline]
     pub fn engine(&self) -> RefMut<'_, ServerEngine> {
         self.engine.borrow_mut()
     }
 
-    /// Tells the engine of something that happens outside commands, and sees to it that what follows is done soon.
+    /// Informs the engine of an event outside commands, and wakes the event loop for the work that follows.
     pub fn tell<R>(&self, event: impl FnOnce(&mut ServerEngine) -> R) -> R {
         let result = event(&mut self.engine());
         self.wake();
         result
     }
 
-    /// Wakes the event loop if it sleeps and there is something to do.
+    /// Wakes the event loop if it sleeps and there is work.
     #[inline]
     pub fn wake(&self) {
         if self.asleep.get() {
@@ -85,7 +85,7 @@ impl Module {
         }
     }
 
-    /// What the engine is told with every request.
+    /// Returns the conditions that the engine gets with every request.
     #[inline]
     pub fn conditions(&self, now: Micros) -> Conditions<'static, Rc<BlockedClient>> {
         Conditions {
@@ -96,8 +96,8 @@ impl Module {
         }
     }
 
-    /// Microseconds since the module was loaded, on a clock that nobody can set. Read afresh: the server's own time
-    /// stands still during a command or a script.
+    /// Returns microseconds since the module was loaded, on a clock that nobody can set. It is read each
+    /// time, as the server's own time stands still during a command or a script.
     #[inline]
     pub fn now(&self) -> Micros {
         monotonic_micros() - self.zero

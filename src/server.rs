@@ -1,5 +1,5 @@
-//! What the server goes through: start, loading, changes of role, children, locks that come and go by other ways than the
-//! LOCK commands; and how it tells the module.
+//! The server's events, passed on to the engine: start, loading, role changes, forks, and locks that come and
+//! go other than by LOCK commands.
 
 use std::ffi::CStr;
 
@@ -43,7 +43,7 @@ impl Load for Module {
         register::<Module, internal::Probe>,
     ];
 
-    /// The role, who listens, and the timer.
+    /// Sets up the role, propagation and the timer.
     fn start(ctx: &Ctx) -> Result<&'static Self, &'static str> {
         let wake_up = WakeUp::new().ok_or("timerfd")?;
         let module: &'static Module = Box::leak(Box::new(Module::new(wake_up, ctx.is_replica())));
@@ -76,8 +76,8 @@ impl Host for Module {
         self.tell(|engine| engine.on_role(is_master, wall_clock(), now));
     }
 
-    /// What a data set's commands say is carried out, not decided. A master that was restarted may let
-    /// replicas go on where they were: then changes must be replicated from the first one on.
+    /// The commands of a data set are carried out, not decided. A restarted master may let replicas continue
+    /// from where they were, so changes must be replicated from the first one on.
     fn on_loading(&'static self, ctx: &Ctx, step: LoadStep) {
         let is_loading = step != LoadStep::Ended;
         self.loading.set(is_loading.then_some(step));
@@ -96,10 +96,10 @@ impl Host for Module {
         self.tell(|engine| engine.on_swapped(first, second));
     }
 
-    /// A child writes a snapshot, for a file or for a replica: from now on somebody may listen. An
-    /// AOF rewritten without preamble has no room for the last token, so it is replicated once by
-    /// itself: that lands in the file that follows the rewritten one. Only then: it counts as a
-    /// change, and a server that found one after each of its snapshots would save for ever.
+    /// A child writes a snapshot, for a file or for a replica, so changes must be propagated from now on. An
+    /// AOF rewritten without preamble has no room for the last token. The token is therefore replicated once
+    /// by itself, into the file that follows the rewritten one. Only then, since it counts as a change: a
+    /// server that found one after each of its snapshots would save forever.
     fn on_fork(&'static self, ctx: &Ctx) {
         self.must_propagate.set(true);
         if !ctx.is_zero("persistence", "aof_rewrite_in_progress") {
@@ -151,8 +151,8 @@ impl Host for Module {
         self.tell(|engine| engine.on_added(ValueRef::new(value), from));
     }
 
-    /// Also when it is freed after it left by a way that told nobody. What has no deadline there is empty, or the engine
-    /// knows that it is gone.
+    /// Also runs when a value is freed that left its key unnoticed. A value without a deadline there is
+    /// empty, or the engine knows that it is gone.
     fn on_removed(&'static self, value: &Value) {
         if value.place() == NOWHERE {
             return;
@@ -184,12 +184,12 @@ impl Host for Module {
     fn on_read(&'static self, lock: &Lock, taken_over: &mut dyn FnMut() -> bool) -> Result<(), u64> {
         let excessive = self.engine().excessive_token(lock, Module::now(self));
         match excessive {
-            // What comes with its slot would be lost if it were refused.
+            // A lock that arrives with its slot would be lost if it were refused.
             Some(token) if token >= TOKEN_END || !taken_over() => return Err(token),
             _ => {}
         }
         if self.loading.get() != Some(LoadStep::Rdb) {
-            // RESTORE; in an AOF it can't be told from a snapshot's value.
+            // RESTORE, which in an AOF can't be distinguished from a snapshot's value.
             hear_of_arrivals();
         }
         self.expects_arrival.set(true);
@@ -197,10 +197,10 @@ impl Host for Module {
     }
 }
 
-/// To build an effect costs time even where nobody hears it. Nobody can while the AOF is off,
-/// there are no save points (the server counts the changes by the effects), there is no
-/// replication backlog, and no child was ever forked: an AOF or replica that comes
-/// later begins with a fork, whose event comes in time (a replica's own event comes too late).
+/// Building an effect costs time even if nobody receives it. Nobody does while the AOF is off, there are no
+/// save points (the server counts changes by the effects), there is no replication backlog, and no child was
+/// ever forked. A later AOF or replica begins with a fork, whose event comes in time (a replica's own event
+/// comes too late).
 fn may_be_listened_to(ctx: &Ctx) -> bool {
     ctx.has_save_points()
         || ctx.is_replica()
@@ -210,7 +210,7 @@ fn may_be_listened_to(ctx: &Ctx) -> bool {
         || !ctx.is_zero("replication", "connected_slaves")
 }
 
-/// This module itself is not in the list while it is being loaded.
+/// The list does not contain this module itself while it is being loaded.
 fn has_other_modules(ctx: &Ctx) -> bool {
     match redis_module::Context::new(ctx.as_ptr()).call("MODULE", &["LIST"]) {
         Ok(redis_module::RedisValue::Array(modules)) => !modules.is_empty(),

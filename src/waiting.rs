@@ -1,5 +1,4 @@
-//! Clients that wait: joining the queue, and the reply. What becomes of a grant that was not delivered is the
-//! engine's business.
+//! Blocked clients: joining the queue, and the reply. The engine revokes a grant that was not delivered.
 
 use std::rc::Rc;
 
@@ -41,7 +40,7 @@ pub fn join(
     Ok(Reply::Nil)
 }
 
-/// Over how many locks a request that has just joined waits for itself; `None` if it does not.
+/// Returns the length of the cycle that a newly queued request closes, or `None` if there is none.
 fn find_cycle(module: &Module, ctx: &Ctx, ticket: Ticket, now: Micros) -> Option<usize> {
     let mut search = module.engine().queues().search(ticket).filter(|_| deadlock_detection())?;
     loop {
@@ -50,25 +49,25 @@ fn find_cycle(module: &Module, ctx: &Ctx, ticket: Ticket, now: Micros) -> Option
             Step::Done(cycle) => return cycle,
             Step::Holds(name) => OwnedStr::new(name.as_slice()),
         };
-        // To open a key may end it, by an expiry that somebody gave it: the engine is told of that.
+        // Opening a key may remove it, by an expiry that somebody set. The engine is informed of that.
         let key = Key::peek(ctx, name.as_str()).ok();
         let lock = key.as_ref().and_then(Key::lock);
         search.feed(module.engine().queues(), lock, now);
     }
 }
 
-/// At the end of a cycle: all whose fate was decided are answered.
+/// Answers all resolved waiters, at the end of a cycle.
 pub fn answer_all(module: &Module, ctx: &Ctx) {
     let resolved = module.engine().take_resolved();
     resolved.iter().for_each(|client| client.answer(ctx));
 }
 
-/// A client is being closed. If it was granted a lock in this cycle, its reply stays behind, and the grant is
-/// revoked: the server had given the client up before the reply, or could not send it.
+/// Handles a client that is being closed. If it was granted a lock in this cycle, the reply is dropped and
+/// the grant revoked, since the server gave the client up before the reply or could not send it.
 ///
-/// Two kinds of client are closed after their whole reply: those that ended themselves, and those that
-/// make room for others (`maxmemory-clients`). The latter can't be told apart: if that is set, all count
-/// as told, and the ttl decides.
+/// Two kinds of client are closed after their whole reply: those that ended themselves, and those evicted by
+/// `maxmemory-clients`. The latter can't be recognized. If that is set, every grant counts as delivered, and
+/// the ttl decides.
 pub fn on_closed(module: &Module, ctx: &Ctx, client: u64) {
     let is_being_told = module.engine().is_being_told(client);
     let told = is_being_told

@@ -64,13 +64,13 @@ fn acquire(
 ) -> Result<Reply, Error> {
     let now = module.now();
     let request = request::Acquire::parse(bytes(args, keys.end), may_block, terms(now), || ctx.in_script())?;
-    // In the client's own words.
+    // The client's own words for owner and ttl.
     let (owner, ttl) = (argument(args, keys.end)?, argument(args, keys.end + 1)?);
     module.engine().check(|| ctx.is_replicated(), request.fence, now)?;
     with_txns(module, ctx, (args, keys), Purpose::Grant, |txns| {
         let client = if request.session { ctx.client_id() } else { 0 };
         let token = module.engine().acquire(txns, &request, client, &module.conditions(now));
-        // Also a refusal tells of what it found expired.
+        // A refusal also reports the holds that it found expired.
         commit_all(module, ctx, txns, now, Propagation::Grant(owner, ttl));
         match (token?, txns.first()) {
             (Some(token), _) => Ok(Reply::token(token)),

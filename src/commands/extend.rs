@@ -51,7 +51,7 @@ impl Command<Module> for Mextend {
     }
 }
 
-/// Extends this owner's holds of all these locks or none.
+/// Extends this owner's holds of all these locks, or of none.
 #[inline]
 fn extend(module: &'static Module, ctx: &Ctx, args: Args, keys: Range<usize>) -> Result<Reply, Error> {
     let now = module.now();

@@ -1,5 +1,5 @@
-//! Commands that no user sends: what replicas and the AOF are told (`redis_lock_core::effect` says what it means), and
-//! the question that the module asks its own server.
+//! Commands that no user sends: effects for replicas and the AOF (`redis_lock_core::effect` defines their
+//! meaning), and the probe that the module sends to its own server.
 
 use redis_lock_core::effect::{self, parse_gone, HoldEffect};
 use redis_lock_core::time::Micros;
@@ -105,12 +105,12 @@ impl Command<Module> for Probe {
     }
 }
 
-/// Whether an ordinary client sent this command, and not a master or the AOF.
+/// Returns whether an ordinary client sent this command, and not a master or the AOF.
 fn from_client(ctx: &Ctx) -> bool {
     !ctx.is_replicated()
 }
 
-/// Carries out an effect on the lock of this key. If an operator sent it to a master, the queue of the key is
+/// Carries out an effect on the lock of this key. If an operator sent it to a master, the key's queue is
 /// served again.
 fn follow(
     module: &'static Module,

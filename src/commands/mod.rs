@@ -1,5 +1,5 @@
-//! The commands, a file for each kind: arguments to a request, what the engine makes of it, the reply. Here is what
-//! several of them share.
+//! The commands, one file for each kind: parsing a request, calling the engine, and the reply. This file has
+//! what several of them share.
 
 pub mod acquire;
 pub mod extend;
@@ -19,34 +19,34 @@ use crate::ffi::context::Ctx;
 use crate::lock_txn::{LockTxn, Purpose};
 use crate::module::Module;
 
-/// Where the key is of a command over one.
+/// The position of the key in a command with one key.
 const ONE_KEY: Range<usize> = 1..2;
 
-/// Where the keys are of `numkeys key [key …]`; after them come at least `needed` arguments.
+/// Returns the range of the keys in `numkeys key [key …]`, which at least `needed` arguments follow.
 fn counted_keys(args: Args, needed: usize) -> Result<Range<usize>, Error> {
     let available = args.len().saturating_sub(2 + needed);
     Ok(2..2 + parse_numkeys(argument(args, 1)?.bytes(), available)?)
 }
 
-/// The argument at `index`; the arity has made sure that it is there.
+/// Returns the argument at `index`, which the arity guarantees.
 #[inline]
 fn argument<'a>(args: Args<'a>, index: usize) -> Result<Str<'a>, Error> {
     args.get(index).ok_or(Error::Syntax)
 }
 
-/// The bytes of the arguments from `start` on.
+/// Returns the bytes of the arguments from `start` on.
 #[inline]
 fn bytes<'a>(args: Args<'a>, start: usize) -> impl Iterator<Item = &'a [u8]> {
     args.from(start).map(Str::bytes)
 }
 
-/// What the server allows now.
+/// Returns the server's current limits.
 #[inline]
 fn terms(now: Micros) -> Terms {
     Terms { max_ttl_ms: configuration::max_ttl_ms(), now }
 }
 
-/// Opens the keys of a command and hands them on; one needs no list.
+/// Opens the keys of a command and passes them on. A single key needs no list.
 #[inline]
 fn with_txns<'c, R>(
     module: &'static Module,

@@ -1,4 +1,4 @@
-//! Commands that only look: LOCK.OWNER, LOCK.TTL, LOCK.CHECK and LOCK.INFO.
+//! Read-only commands: LOCK.OWNER, LOCK.TTL, LOCK.CHECK and LOCK.INFO.
 
 use redis_lock_core::request::parse_token;
 use redis_lock_core::time::{ms_since, ms_until, Micros};
@@ -14,7 +14,7 @@ use crate::ffi::key::Key;
 use crate::ffi::reply::Reply;
 use crate::module::Module;
 
-/// What PTTL says of a key that is not there.
+/// PTTL's reply for a missing key.
 const NO_SUCH_LOCK: i64 = -2;
 
 /// LOCK.OWNER

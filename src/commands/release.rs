@@ -56,7 +56,7 @@ impl Command<Module> for Mrelease {
     }
 }
 
-/// Releases this owner's holds of these locks. Replies how many it had.
+/// Releases this owner's holds of these locks. Replies how many there were.
 #[inline]
 fn release(
     module: &'static Module,

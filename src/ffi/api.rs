@@ -1,4 +1,4 @@
-//! Calls into the server's API: by one of three macros, as the function can fail.
+//! Calls of the server's API, by one of three macros, depending on how the function can fail.
 
 use std::os::raw::c_int;
 
@@ -6,7 +6,7 @@ use redis_module::raw;
 
 use super::log;
 
-/// Calls a function of the API that [`missing`] has found at load, and that can't fail.
+/// Calls a function of the API that can't fail, and that [`missing`] has found at load.
 macro_rules! call {
     ($name:ident $(, $argument:expr)* $(,)?) => {
         // The list in `missing` has every name used here; a test compares them.
@@ -18,7 +18,7 @@ macro_rules! call {
 }
 pub(crate) use call;
 
-/// The same for a function that says whether it was done.
+/// Calls a function that returns whether it succeeded.
 macro_rules! status {
     ($name:ident $(, $argument:expr)* $(,)?) => {
         $crate::ffi::api::Status::new($crate::ffi::api::call!($name $(, $argument)*), stringify!($name))
@@ -26,7 +26,7 @@ macro_rules! status {
 }
 pub(crate) use status;
 
-/// The same for a function that gives a pointer, or null: `None`.
+/// Calls a function that returns a pointer, or null for `None`.
 macro_rules! pointer {
     ($name:ident $(, $argument:expr)* $(,)?) => {
         std::ptr::NonNull::new($crate::ffi::api::call!($name $(, $argument)*) as *mut _)
@@ -34,7 +34,7 @@ macro_rules! pointer {
 }
 pub(crate) use pointer;
 
-/// Whether the server did what it was asked for.
+/// Whether the server did what was asked.
 #[must_use]
 pub struct Status {
     code: c_int,
@@ -42,19 +42,19 @@ pub struct Status {
 }
 
 impl Status {
-    /// Of what this function returned.
+    /// Wraps the code that this function returned.
     #[inline]
     pub fn new(code: c_int, function: &'static str) -> Self {
         Status { code, function }
     }
 
-    /// Whether it was done.
+    /// Returns whether it was done.
     #[inline]
     pub fn done(self) -> bool {
         self.code == raw::REDISMODULE_OK as c_int
     }
 
-    /// For what the server refuses in no case that is known: then its log says so.
+    /// Logs a warning if the server refused a call that is not known ever to be refused.
     #[inline]
     pub fn expected(self) {
         if self.code != raw::REDISMODULE_OK as c_int {
@@ -71,10 +71,10 @@ impl Status {
 
 macro_rules! required {
     ($($kind:ident: $($name:ident),* ;)*) => {
-        /// The first function that this server does not have: the module can't run there.
+        /// Returns the first function that this server lacks: the module can't run there.
         pub fn missing() -> Option<&'static str> {
-            // SAFETY: the server fills these statics before the module's first line runs, and
-            // nobody writes them again.
+            // SAFETY: the server fills these statics before the module's first line runs, and nobody writes
+            // them again.
             unsafe {
                 $($(if (&raw const redis_module::raw::$name).read().is_none() {
                     return Some(stringify!($name));
@@ -85,7 +85,7 @@ macro_rules! required {
     };
 }
 
-// Which macro calls them.
+// The functions, by the macro that calls them.
 required! {
     call:
         RedisModule_GetServerVersion, RedisModule_StringPtrLen, RedisModule_CreateString,

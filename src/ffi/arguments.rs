@@ -7,7 +7,7 @@ use redis_module::raw;
 
 use super::api::call;
 
-/// A string of the server, valid as long as what lent it.
+/// A string of the server, valid as long as its lender.
 #[derive(Clone, Copy)]
 pub struct Str<'a> {
     inner: *mut raw::RedisModuleString,
@@ -21,17 +21,17 @@ impl<'a> Str<'a> {
         Str { inner, lender: PhantomData }
     }
 
-    /// The pointer, for calls of the API.
+    /// Returns the pointer, for calls of the API.
     pub fn as_ptr(self) -> *mut raw::RedisModuleString {
         self.inner
     }
 
-    /// Its bytes.
+    /// Returns its bytes.
     #[inline]
     pub fn bytes(self) -> &'a [u8] {
         let mut len = 0;
-        // SAFETY: `inner` is valid for 'a (see `from_raw`), and a string that the server has lent
-        // does not change under its borrower.
+        // SAFETY: `inner` is valid for 'a (see `from_raw`), and the server does not change a string that it
+        // has lent.
         unsafe {
             let start = call!(RedisModule_StringPtrLen, self.inner, &mut len);
             std::slice::from_raw_parts(start.cast::<u8>(), len)
@@ -43,7 +43,7 @@ impl<'a> Str<'a> {
 pub struct OwnedStr(*mut raw::RedisModuleString);
 
 impl OwnedStr {
-    /// A copy of these bytes, whatever they are.
+    /// Copies these bytes, which may be of any kind.
     pub fn new(bytes: &[u8]) -> Self {
         // SAFETY: pointer and length are those of a slice; without a context the string is ours.
         OwnedStr(unsafe {
@@ -52,12 +52,12 @@ impl OwnedStr {
     }
 
     /// # Safety
-    /// `inner` must be a string of the server that the module is to free.
+    /// `inner` must be a string of the server that the module must free.
     pub unsafe fn from_raw(inner: *mut raw::RedisModuleString) -> Self {
         OwnedStr(inner)
     }
 
-    /// Lends it.
+    /// Lends the string.
     pub fn as_str(&self) -> Str<'_> {
         // SAFETY: it lives until `self` is dropped.
         unsafe { Str::from_raw(self.0) }
@@ -77,25 +77,25 @@ pub struct Args<'a>(&'a [*mut raw::RedisModuleString]);
 
 impl<'a> Args<'a> {
     /// # Safety
-    /// As the server hands them to a command: `argc` strings that live for `'a`.
+    /// `argv` must be what the server passes to a command: `argc` strings that live for `'a`.
     pub unsafe fn from_raw(argv: *mut *mut raw::RedisModuleString, argc: c_int) -> Self {
         // SAFETY: see above.
         Args(unsafe { std::slice::from_raw_parts(argv, usize::try_from(argc).unwrap_or(0)) })
     }
 
-    /// How many there are, the name included.
+    /// Returns how many arguments there are, including the name.
     pub fn len(self) -> usize {
         self.0.len()
     }
 
-    /// The argument at `index`.
+    /// Returns the argument at `index`.
     #[inline]
     pub fn get(self, index: usize) -> Option<Str<'a>> {
         // SAFETY: see `from_raw`.
         self.0.get(index).map(|&inner| unsafe { Str::from_raw(inner) })
     }
 
-    /// The arguments from `start` on.
+    /// Returns the arguments from `start` on.
     #[inline]
     pub fn from(self, start: usize) -> impl Iterator<Item = Str<'a>> + Clone {
         let rest = self.0.get(start..).unwrap_or(&[]);

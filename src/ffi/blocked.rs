@@ -1,16 +1,16 @@
-//! A client that the server keeps waiting, until the module answers it or the server lets it go.
+//! A client that the server blocks until the module answers it or the server drops it.
 //!
-//! Blocked on a key, so that the server redirects it when the slot moves; not on the lock's, but on one in the same
-//! slot that is never written: Redis 7.0 keeps a pointer to the client that it last asked whether it can be served,
-//! and uses it after the client is gone. The server's own ways to serve such a client are not wanted anyhow: it asks
-//! everyone who waits, and its time limits run on the wall clock. What answers is the callback for a time limit.
+//! The client is blocked on a key, so that the server redirects it if the slot moves. The key is never
+//! written, and in the slot of the lock's key: Redis 7.0 keeps a pointer to the client that it last asked
+//! whether it can be served, and uses it after the client is gone. The server's own ways do not suit: it asks
+//! every waiter, and its time limits run on the wall clock. The callback for a time limit answers.
 //!
-//! From 7.2 on the module has it called by CLIENT UNBLOCK … TIMEOUT, at the end of the turn: that writes the
-//! reply and unblocks the client in one step. `RM_UnblockClient` does not: on Redis 7.2 and Valkey 7.2 it
-//! writes the reply and leaves the client blocked through the next turn, where a CLIENT UNBLOCK of somebody
-//! else writes another one; later servers write the reply in the next turn, if the client is there by then.
-//! Redis 7.0 unblocks such clients right after the end of the turn; its CLIENT UNBLOCK counts the command
-//! that waited as a failed one.
+//! From 7.2 on the module has it called by CLIENT UNBLOCK … TIMEOUT, at the end of the cycle: that writes the
+//! reply and unblocks the client in one step. `RM_UnblockClient` does not. On Redis 7.2 and Valkey 7.2 it
+//! writes the reply and leaves the client blocked through the next cycle, in which another CLIENT UNBLOCK
+//! writes another reply. Later servers write the reply in the next cycle, if the client still exists. Redis
+//! 7.0 unblocks such clients right after the end of the cycle; its CLIENT UNBLOCK counts the blocked command
+//! as failed.
 
 use std::cell::Cell;
 use std::os::raw::{c_int, c_void};
@@ -31,19 +31,19 @@ use super::reply::{reply, Reply};
 
 /// A client that waits for the lock of a key.
 pub struct BlockedClient {
-    /// Its number.
+    /// The client's id.
     pub id: u64,
     key: OwnedStr,
-    /// Whose it is, if the server says so.
+    /// Its user, if the server reports one.
     user: Option<User>,
-    /// The server's handle of it; null before, and once the server has let it go.
+    /// The server's handle of it; null before it is blocked, and once the server has dropped it.
     handle: Cell<*mut raw::RedisModuleBlockedClient>,
-    /// Its place in the queue, until the server has let it go.
+    /// Its place in the queue, until the server has dropped it.
     ticket: Cell<Option<Ticket>>,
 }
 
 impl BlockedClient {
-    /// The client of the running command, which is to wait for this key.
+    /// Returns the client of the running command, which must wait for this key.
     pub fn current(ctx: &Ctx, key: Str) -> Rc<Self> {
         Rc::new(BlockedClient {
             id: ctx.client_id(),
@@ -59,15 +59,15 @@ impl BlockedClient {
         self.user.as_ref().is_none_or(|user| user.may_acquire(self.key.as_str()))
     }
 
-    /// Blocks the client, for which [`Ctx::may_block`] holds: it has this place in the queue. Returns whether the server
-    /// does. Valkey from 8.1 on refuses clients that are more than that: subscribed ones, say.
+    /// Blocks the client, for which [`Ctx::may_block`] holds, with this place in the queue. Returns whether
+    /// the server does so. Valkey from 8.1 on refuses special clients, such as subscribed ones.
     pub fn block(self: &Rc<Self>, ctx: &Ctx, ticket: Ticket) -> bool {
         let name = OwnedStr::new(&neighbour(self.key.as_str().bytes(), unwritten()));
         let mut keys = [name.as_str().as_ptr()];
         self.ticket.set(Some(ticket));
         let kept = Rc::into_raw(Rc::clone(self));
-        // SAFETY: context and key are valid; the server keeps the key's name by itself. The reference
-        // handed over lives until `on_free`. No time limit: those are kept by the module.
+        // SAFETY: context and key are valid; the server copies the key's name. The reference passed here
+        // lives until `on_free`. There is no time limit, since the module keeps those.
         let handle = unsafe {
             pointer!(
                 RedisModule_BlockClientOnKeys,
@@ -92,20 +92,20 @@ impl BlockedClient {
         true
     }
 
-    /// Has the client answered: calls [`Host::on_reply`](super::host::Host::on_reply), unless the server has let it go. Only
-    /// where the client's own command is over: older servers would write the reply at once, and then another one if
-    /// the running transaction unblocked the client once more.
+    /// Has the client answered by [`Host::on_reply`](super::host::Host::on_reply), unless the server has
+    /// dropped it. Call it only after the client's own command: older servers would write the reply at once,
+    /// and another one if the running transaction unblocked the client again.
     pub fn answer(&self, ctx: &Ctx) {
         let handle = self.handle.get();
         if handle.is_null() || (answers_by_command() && ctx.unblock(self.id)) {
             return;
         }
-        // Redis 7.0, or a server whose command CLIENT was renamed.
+        // Redis 7.0, or a server that has renamed the command CLIENT.
         // SAFETY: valid until `on_free` has run, which makes it null.
         unsafe { status!(RedisModule_UnblockClient, handle, null_mut()) }.expected();
     }
 
-    /// The server has let it go: it will not be told anything that it was not told.
+    /// Notes that the server has dropped the client, which gets no further reply.
     fn let_go(&self) {
         if let Some(ticket) = self.ticket.take() {
             with_host(|host| host.on_disconnected(ticket));
@@ -113,13 +113,13 @@ impl BlockedClient {
     }
 }
 
-/// Whether the server is 7.2 or newer.
+/// Returns whether the server is 7.2 or newer.
 fn answers_by_command() -> bool {
     // SAFETY: takes nothing. A byte each for major, minor and patch.
     unsafe { call!(RedisModule_GetServerVersion,) >= 0x00_07_02_00 }
 }
 
-/// What no client writes a key with, for nobody knows it.
+/// Returns a secret name, which no client can write a key with.
 fn unwritten() -> &'static [u8] {
     static SECRET: OnceLock<String> = OnceLock::new();
     SECRET
@@ -141,7 +141,7 @@ unsafe extern "C" fn on_ready(
     raw::REDISMODULE_ERR as c_int
 }
 
-/// The client is to be answered: by the module's wish, or by CLIENT UNBLOCK … TIMEOUT.
+/// Answers the client, on the module's request or by CLIENT UNBLOCK … TIMEOUT.
 unsafe extern "C" fn on_timeout(
     ctx: *mut raw::RedisModuleCtx,
     _: *mut *mut raw::RedisModuleString,
@@ -154,7 +154,7 @@ unsafe extern "C" fn on_timeout(
     raw::REDISMODULE_OK as c_int
 }
 
-/// The server lets the client go unanswered: it was closed, unblocked with an error, or redirected.
+/// The server drops the client unanswered: it was closed, unblocked with an error, or redirected.
 unsafe extern "C" fn on_disconnect(ctx: *mut raw::RedisModuleCtx, _: *mut raw::RedisModuleBlockedClient) {
     // SAFETY: as in `on_timeout`.
     let ctx = unsafe { Ctx::from_raw(ctx) };
@@ -164,14 +164,14 @@ unsafe extern "C" fn on_disconnect(ctx: *mut raw::RedisModuleCtx, _: *mut raw::R
 }
 
 fn blocked(ctx: &Ctx) -> Option<&BlockedClient> {
-    // SAFETY: what `block` handed over, alive until `on_free`.
+    // SAFETY: `block` passed this reference, which lives until `on_free`.
     unsafe {
         let client = pointer!(RedisModule_GetBlockedClientPrivateData, ctx.as_ptr())?;
         Some(client.cast::<BlockedClient>().as_ref())
     }
 }
 
-/// However it ended: the handle is freed next.
+/// Called however the blocking ended. The handle is freed next.
 unsafe extern "C" fn on_free(_: *mut raw::RedisModuleCtx, client: *mut c_void) {
     // SAFETY: the reference that `block` handed over, given back once.
     let client = unsafe { Rc::from_raw(client.cast::<BlockedClient>()) };

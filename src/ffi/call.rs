@@ -1,4 +1,4 @@
-//! Commands of the server that the module runs by itself.
+//! Commands of the server that the module runs itself.
 
 use std::ffi::CStr;
 use std::os::raw::c_char;
@@ -10,11 +10,11 @@ use super::api::{call, pointer};
 use super::arguments::Str;
 use super::context::Ctx;
 
-/// What the server replied; freed with it.
+/// A reply of the server, freed on drop.
 struct CallReply(NonNull<raw::RedisModuleCallReply>);
 
 impl CallReply {
-    /// Its text, if it is a string.
+    /// Returns its text, if it is a string.
     fn text(&self) -> Option<&str> {
         let mut len = 0;
         // SAFETY: the reply lives as long as `self`, and so does its text.
@@ -33,7 +33,7 @@ impl Drop for CallReply {
     }
 }
 
-/// Runs a command with its arguments in the server's own format; `None` where the server does not run it.
+/// Runs a command, with arguments in the server's own format. `None` if the server refuses to run it.
 macro_rules! run {
     ($ctx:expr, $command:literal, $format:literal $(, $argument:expr)* $(,)?) => {{
         // SAFETY: each caller passes what its format says: `c` a text that ends in NUL, `l` a 64-bit number,
@@ -46,7 +46,7 @@ macro_rules! run {
     }};
 }
 
-/// Runs a command, and gives the reason why the server did not, as it tells it: `errno`, 0 for none.
+/// Runs a command, and returns the reason of a refusal as the server's `errno`, or 0 if there was none.
 macro_rules! refusal {
     ($($argument:expr),* $(,)?) => {{
         // SAFETY: this thread's own variable.
@@ -60,34 +60,34 @@ macro_rules! refusal {
 }
 
 impl Ctx {
-    /// Whether the server would take a write of this key of the selected database now: its slot is
-    /// here, there are enough replicas, and the disk can be written. Asked by a write command that changes
-    /// nothing, which is the module's own, so that nobody can have renamed it.
+    /// Returns whether the server would accept a write of this key of the selected database now: it serves
+    /// the slot, there are enough replicas, and the disk is writable. It runs a write command that changes
+    /// nothing. The command is the module's own, so nobody can have renamed it.
     pub fn takes_writes(&self, key: Str) -> bool {
-        // `S` has the server check it as for a script, `E` has it reply its reasons (without, Valkey 9.1
-        // ends itself).
+        // `S` has the server check it as for a script. `E` has it reply the reason of a refusal; Valkey 9.1
+        // aborts without it.
         let reason = refusal!(self, c"LOCK._PROBE", c"sSE", key.as_ptr());
         !matches!(reason, libc::ESPIPE | libc::EPERM | libc::EROFS | libc::ENETDOWN)
     }
 
-    /// Whether another node of the cluster serves this key's slot.
+    /// Returns whether another node of the cluster serves this key's slot.
     pub fn is_elsewhere(&self, key: Str) -> bool {
         refusal!(self, c"LOCK._PROBE", c"s", key.as_ptr()) == libc::EPERM
     }
 
-    /// Whether the server is Valkey, from 8 on.
+    /// Returns whether the server is Valkey 8 or newer.
     pub fn is_valkey(&self) -> bool {
         let info = run!(self, c"INFO", c"c", c"server".as_ptr());
         info.as_ref().and_then(CallReply::text).is_some_and(|info| info.contains("\nvalkey_version:"))
     }
 
-    /// Has a client that waits in line answered by its callback, and unblocked in the same step. As CLIENT
-    /// UNBLOCK does it: [`super::blocked`] says why. False where the server does not have that command.
+    /// Has the callback of a blocked client answer it, and unblocks it in the same step, by CLIENT UNBLOCK:
+    /// [`super::blocked`] says why. Returns `false` if the server does not have that command.
     pub fn unblock(&self, client: u64) -> bool {
         run!(self, c"CLIENT", c"clc", c"UNBLOCK".as_ptr(), client as i64, c"TIMEOUT".as_ptr()).is_some()
     }
 
-    /// Whether a client that the server is closing is closed only after its whole reply.
+    /// Returns whether a client that the server is closing is closed only after its whole reply.
     pub fn closes_after_reply(&self, client: u64) -> bool {
         let reply = run!(self, c"CLIENT", c"ccl", c"LIST".as_ptr(), c"ID".as_ptr(), client as i64);
         let line = reply.as_ref().and_then(CallReply::text).unwrap_or_default();

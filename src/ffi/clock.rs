@@ -1,8 +1,8 @@
-//! The clock of deadlines.
+//! The clock for deadlines.
 
-/// Microseconds on CLOCK_MONOTONIC, read afresh. The kernel keeps its rate right and no one can
-/// set it. Not the server's own monotonic clock: that may count processor ticks by the nominal
-/// frequency, which is off by more than a lock should be.
+/// Returns microseconds on CLOCK_MONOTONIC, read each time. The kernel keeps its rate right and no one can
+/// set it. The server's own monotonic clock may count processor ticks by the nominal frequency, which is too
+/// inexact for locks.
 #[inline]
 pub fn monotonic_micros() -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -1,4 +1,4 @@
-//! A command's documentation, in the server's structures.
+//! A command's documentation, as the server's structures.
 
 use std::ffi::{CStr, CString};
 use std::iter::Peekable;
@@ -20,13 +20,13 @@ use raw::{
     RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN as PURE_TOKEN,
 };
 
-/// Names of arguments that are numbers.
+/// Names of numeric arguments.
 const NUMBERS: [&str; 5] = ["numkeys", "ttl-ms", "milliseconds", "n", "token"];
 
 type Arg = raw::RedisModuleCommandArg;
 type Words<'s> = Peekable<SplitWhitespace<'s>>;
 
-/// What the server's structures point to: it lives until the server has copied it.
+/// Owns what the server's structures point to, until the server has copied it.
 #[derive(Default)]
 struct Arena {
     strings: Vec<CString>,
@@ -36,7 +36,7 @@ struct Arena {
 impl Arena {
     fn string(&mut self, text: &str) -> *const c_char {
         let text = CString::new(text).unwrap_or_default();
-        // What a CString points to does not move with it.
+        // The text of a CString does not move with it.
         let start = text.as_ptr();
         self.strings.push(text);
         start
@@ -50,7 +50,7 @@ impl Arena {
         start
     }
 
-    /// The arguments up to the end, or to the end of what may be left out.
+    /// Parses arguments up to the end, or to the end of an optional part.
     fn args(&mut self, words: &mut Words) -> Vec<Arg> {
         let mut args: Vec<Arg> = Vec::new();
         while let Some(word) = words.next() {
@@ -108,7 +108,7 @@ fn kind(name: &str) -> raw::RedisModuleCommandArgType {
     }
 }
 
-/// Tells the server all about a command; false where it refuses.
+/// Describes a command to the server. Returns `false` if the server refuses.
 pub fn describe(ctx: &Ctx, name: &CStr, doc: &Doc) -> bool {
     let mut arena = Arena::default();
     let version = raw::RedisModuleCommandInfoVersion {
@@ -117,7 +117,7 @@ pub fn describe(ctx: &Ctx, name: &CStr, doc: &Doc) -> bool {
         sizeof_keyspec: size_of::<raw::RedisModuleCommandKeySpec>(),
         sizeof_arg: size_of::<Arg>(),
     };
-    // A list that ends in a zeroed element; without keys that is the first.
+    // A list that ends with a zeroed element. Without keys that is the first one.
     let mut specs = [key_spec(doc.keys), key_spec(Keys::None)];
     let syntax = ["[", "]", "..."]
         .into_iter()
@@ -143,8 +143,8 @@ pub fn describe(ctx: &Ctx, name: &CStr, doc: &Doc) -> bool {
     }
 }
 
-/// Puts the command into `@lock` and into the categories that a core command with its flags is
-/// in. Redis 7.0 has no way to; there a module's commands are in no category.
+/// Puts the command into `@lock`, and into the categories of a core command with its flags. Redis 7.0 can't
+/// do that: there a module's commands are in no category.
 ///
 /// # Safety
 /// `command` must be a command of this module.
@@ -157,8 +157,8 @@ unsafe fn categorize(command: *mut raw::RedisModuleCommand, flags: &str) -> bool
         }
     };
     let implied = categories(flags);
-    // Not the effect commands: `+@lock` is for those who use locks. Without the category (7.2)
-    // the others have to do.
+    // Not the effect commands: `+@lock` is for users of locks. Without the category (7.2) the other
+    // categories must suffice.
     (!flags.contains("admin") && set(&format!("lock {implied}"))) || set(&implied)
 }
 
@@ -175,8 +175,8 @@ fn categories(flags: &str) -> String {
     implied.into_iter().filter(|(applies, _)| *applies).map(|(_, name)| name).collect::<Vec<_>>().join(" ")
 }
 
-/// Adds the category `@lock` where the server lets modules do that (Redis 7.4, Valkey 8 and
-/// later). If it refuses, the category is there: from a load that failed after this, say.
+/// Adds the category `@lock` if the server lets modules do so (Redis 7.4, Valkey 8 and later). A refusal
+/// means that the category exists, perhaps from a load that failed after this.
 pub fn add_category(ctx: &Ctx) {
     // SAFETY: the pointers are valid; the function may be missing.
     unsafe {
@@ -186,8 +186,8 @@ pub fn add_category(ctx: &Ctx) {
     }
 }
 
-/// Whether the server asks for the positions of `numkeys key [key …]` instead of running the
-/// command: then it is told.
+/// Returns whether the server asks for the positions of `numkeys key [key …]` instead of running the command.
+/// It is then told the positions.
 pub fn tell_keys(ctx: &Ctx, args: Args, access: Access) -> bool {
     // SAFETY: the context of the command.
     if unsafe { call!(RedisModule_IsKeysPositionRequest, ctx.as_ptr()) } == 0 {
@@ -219,7 +219,7 @@ fn key_spec(keys: Keys) -> raw::RedisModuleCommandKeySpec {
     spec.flags = u64::from(key_flags(access));
     spec.begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
     spec.bs.index.pos = 1;
-    // What is not set is 0: no key beyond the first, no limit; the number of keys at index 0.
+    // Fields that are not set are 0: no further key, no limit, and the number of keys at index 0.
     if let Keys::One(_) = keys {
         spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
         spec.fk.range.keystep = 1;

@@ -1,4 +1,4 @@
-//! What a command or event handler may ask of the server.
+//! What a command or event handler can ask of the server.
 
 use std::ffi::CStr;
 use std::os::raw::{c_int, c_long};
@@ -9,7 +9,7 @@ use super::api::{call, status};
 use super::arguments::Str;
 use super::log::{self, printable};
 
-/// The server's context of one call.
+/// The server's context of a call.
 pub struct Ctx(*mut raw::RedisModuleCtx);
 
 /// Keyspace events of modules: `d`.
@@ -19,18 +19,18 @@ pub const GENERIC_EVENT: c_int = raw::REDISMODULE_NOTIFY_GENERIC as c_int;
 
 impl Ctx {
     /// # Safety
-    /// `ctx` must be a context that the server handed to the running callback, or one that it
-    /// keeps for ever, and must not outlive that.
+    /// `ctx` must be a context that the server passed to the running callback, or one that it keeps forever,
+    /// and `self` must not outlive it.
     pub unsafe fn from_raw(ctx: *mut raw::RedisModuleCtx) -> Self {
         Ctx(ctx)
     }
 
-    /// No context: good for the log alone.
+    /// Returns no context, which is good only for logging.
     pub fn none() -> Self {
         Ctx(std::ptr::null_mut())
     }
 
-    /// The pointer, for calls of the API.
+    /// Returns the pointer, for calls of the API.
     pub fn as_ptr(&self) -> *mut raw::RedisModuleCtx {
         self.0
     }
@@ -41,18 +41,18 @@ impl Ctx {
         flags as u32 & flag != 0
     }
 
-    /// Whether a script or function runs this command.
+    /// Returns whether a script or function runs this command.
     pub fn in_script(&self) -> bool {
         self.flag(raw::REDISMODULE_CTX_FLAGS_LUA)
     }
 
-    /// Whether a master, or the AOF, sent this command.
+    /// Returns whether a master or the AOF sent this command.
     pub fn is_replicated(&self) -> bool {
         self.flag(raw::REDISMODULE_CTX_FLAGS_REPLICATED | raw::REDISMODULE_CTX_FLAGS_LOADING)
     }
 
-    /// Whether the client of this command may be kept waiting: not in a transaction, in a script, or
-    /// when another module calls.
+    /// Returns whether the client of this command may be blocked: not in a transaction or a script, or when
+    /// another module calls.
     pub fn may_block(&self) -> bool {
         !self.is_replicated()
             && !self.flag(
@@ -62,29 +62,29 @@ impl Ctx {
             )
     }
 
-    /// The number of the client of this command.
+    /// Returns the id of the client of this command.
     pub fn client_id(&self) -> u64 {
         // SAFETY: the context of a command.
         unsafe { call!(RedisModule_GetClientId, self.0) }
     }
 
-    /// Whether this server replicates another one.
+    /// Returns whether this server is a replica.
     pub fn is_replica(&self) -> bool {
         self.flag(raw::REDISMODULE_CTX_FLAGS_SLAVE)
     }
 
-    /// Whether the server saves snapshots by itself, after so many changes.
+    /// Returns whether the server saves snapshots by itself after a number of changes.
     pub fn has_save_points(&self) -> bool {
         self.flag(raw::REDISMODULE_CTX_FLAGS_RDB)
     }
 
-    /// The number of the selected database; inside MULTI Valkey 9 tells that of the transaction.
+    /// Returns the number of the selected database. Inside MULTI, Valkey 9 returns that of the transaction.
     pub fn db(&self) -> i32 {
         // SAFETY: the context is valid.
         unsafe { call!(RedisModule_GetSelectedDb, self.0) }
     }
 
-    /// Selects a database; false where there is none with this number.
+    /// Selects a database. Returns `false` if there is none with this number.
     pub fn select_db(&self, db: i32) -> bool {
         // SAFETY: the context is valid.
         unsafe { status!(RedisModule_SelectDb, self.0, db) }.done()
@@ -101,7 +101,7 @@ impl Ctx {
         value.is_some_and(|value| value.as_slice() == b"0")
     }
 
-    /// Tells subscribers what happened to a key of the selected database.
+    /// Notifies subscribers of an event of a key of the selected database.
     #[inline]
     pub fn notify(&self, class: c_int, event: &CStr, key: Str) {
         // SAFETY: all pointers are valid for the call.
@@ -109,7 +109,7 @@ impl Ctx {
             .expected();
     }
 
-    /// Fails transactions that watch this key, and tells clients that cache it.
+    /// Fails transactions that watch this key, and invalidates it for clients that cache it.
     #[inline]
     pub fn signal_modified(&self, key: Str) {
         // SAFETY: all pointers are valid for the call.
@@ -122,7 +122,7 @@ impl Ctx {
         unsafe { status!(RedisModule_ReplicateVerbatim, self.0) }.expected();
     }
 
-    /// Whether the server pauses writes: then the module must not write by itself.
+    /// Returns whether the server pauses writes. The module must not write by itself then.
     pub fn writes_are_paused(&self) -> bool {
         // SAFETY: takes nothing.
         unsafe { call!(RedisModule_AvoidReplicaTraffic,) != 0 }
@@ -154,7 +154,7 @@ impl Ctx {
             .expected();
     }
 
-    /// Replies an error: its code, then what is wrong.
+    /// Replies an error: its code, then the message.
     pub fn reply_error(&self, line: &str) {
         let line = printable(line);
         // SAFETY: the line ends in NUL.
@@ -167,14 +167,14 @@ impl Ctx {
         unsafe { status!(RedisModule_ReplyWithArray, self.0, len as c_long) }.expected();
     }
 
-    /// Begins a map of `len` pairs of replies; a flat array under RESP2.
+    /// Begins a map of `len` pairs of replies, which is a flat array under RESP2.
     pub fn reply_map(&self, len: usize) {
         // SAFETY: the caller sends that many pairs.
         unsafe { status!(RedisModule_ReplyWithMap, self.0, len as c_long) }.expected();
     }
 }
 
-/// Whether clients can subscribe to keyspace events of any class.
+/// Returns whether clients can subscribe to keyspace events of any class.
 #[inline]
 pub fn publishes_events() -> bool {
     // SAFETY: takes nothing.

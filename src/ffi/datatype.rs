@@ -1,4 +1,4 @@
-//! The data type `redislock`: how its values are saved, loaded, digested and freed.
+//! The data type `redislock`: saving, loading, digesting and freeing its values.
 
 use std::cell::Cell;
 use std::ffi::CString;
@@ -21,33 +21,33 @@ use super::log::{printable, WARNING};
 use super::main_thread::MainThread;
 use super::value::Value;
 
-/// Nine characters, as the server wants it: what TYPE says.
+/// Nine characters, as the server requires; TYPE replies this name.
 const NAME: &std::ffi::CStr = c"redislock";
 
 static TYPE: MainThread<Cell<Option<NonNull<raw::RedisModuleType>>>> = MainThread::new();
 
-/// Values that the server gave up while they still stood among the deadlines.
+/// Values that the server gave up while they still had deadlines.
 static GRAVEYARD: Mutex<Vec<Grave>> = Mutex::new(Vec::new());
 static GRAVES: AtomicBool = AtomicBool::new(false);
 
 struct Grave(*mut Value);
 
-// SAFETY: a value that the server gave up has one owner: first the list, then who empties it.
+// SAFETY: a value that the server gave up has one owner: first the list, then the one who empties it.
 unsafe impl Send for Grave {}
 
-/// The server's handle of the type.
+/// Returns the server's handle of the type.
 #[inline]
 pub fn redis_type() -> *mut raw::RedisModuleType {
     TYPE.get_or_init(Cell::default).get().map_or(std::ptr::null_mut(), NonNull::as_ptr)
 }
 
-/// Whether a type that a key was asked for is ours.
+/// Returns whether a type that a key was asked for is ours.
 #[inline]
 pub fn is_lock(other: Option<NonNull<raw::RedisModuleType>>) -> bool {
     other.is_some() && other == TYPE.get_or_init(Cell::default).get()
 }
 
-/// Creates the type; false where the server refuses.
+/// Creates the type. Returns `false` if the server refuses.
 pub fn create(ctx: &Ctx) -> bool {
     let mut methods = raw::RedisModuleTypeMethods {
         version: u64::from(raw::REDISMODULE_TYPE_METHOD_VERSION),
@@ -62,7 +62,7 @@ pub fn create(ctx: &Ctx) -> bool {
         aux_save_triggers: raw::REDISMODULE_AUX_BEFORE_RDB as c_int,
         free_effort: Some(free_effort),
         unlink: Some(unlink),
-        // Without it the server refuses COPY: one owner's hold can't be in two places.
+        // Without it the server refuses COPY, since one owner's hold can't be in two places.
         copy: None,
         defrag: None,
         mem_usage2: None,
@@ -72,7 +72,7 @@ pub fn create(ctx: &Ctx) -> bool {
         // Servers from 7.2 on call this one instead of `aux_save`.
         aux_save2: Some(aux_save2),
     };
-    // SAFETY: the server copies the methods. Older ones read only the fields they know.
+    // SAFETY: the server copies the methods. Older servers read only the fields that they know.
     let created = unsafe {
         pointer!(
             RedisModule_CreateDataType,
@@ -86,7 +86,7 @@ pub fn create(ctx: &Ctx) -> bool {
     created.is_some()
 }
 
-/// Frees what `free` had to leave. On the main thread, between two commands.
+/// Frees the values that `free` had to leave. Runs on the main thread, between two commands.
 #[inline]
 pub fn bury() {
     if !GRAVES.load(Ordering::Relaxed) {
@@ -97,7 +97,7 @@ pub fn bury() {
     };
     GRAVES.store(false, Ordering::Relaxed);
     for Grave(value) in graves.drain(..) {
-        // SAFETY: the server gave this value up, and it was freed by nobody else.
+        // SAFETY: the server gave this value up, and nobody else has freed it.
         let value = unsafe { Box::from_raw(value) };
         with_host(|host| host.on_removed(&value));
     }
@@ -108,7 +108,7 @@ struct Loader(*mut raw::RedisModuleIO);
 
 impl Loader {
     fn failed(&self) -> bool {
-        // SAFETY: the server's, valid during the callback, as in all functions here.
+        // SAFETY: the pointer is the server's, valid during the callback, as in all functions here.
         unsafe { call!(RedisModule_IsIOError, self.0) != 0 }
     }
 
@@ -120,7 +120,7 @@ impl Loader {
 
     fn bytes(&self) -> Option<Vec<u8>> {
         let mut len = 0;
-        // SAFETY: the buffer is ours to free once it is copied.
+        // SAFETY: the buffer is ours, and must be freed once it is copied.
         unsafe {
             let buffer: NonNull<c_char> = pointer!(RedisModule_LoadStringBuffer, self.0, &mut len)?;
             let bytes = std::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), len).to_vec();
@@ -129,7 +129,7 @@ impl Loader {
         }
     }
 
-    /// Whether the key comes with its slot, from another node of the cluster: no client could write it here.
+    /// Returns whether the key arrives with its slot, from another node: no client could write it here.
     fn is_taken_over(&self) -> bool {
         // SAFETY: see `failed`; the name lives through the callback.
         unsafe {
@@ -144,7 +144,7 @@ impl Loader {
         unsafe { call!(RedisModule_LogIOError, self.0, WARNING.as_ptr(), c"%s".as_ptr(), line.as_ptr()) };
     }
 
-    /// Refuses what a newer module wrote: its fields may mean something else.
+    /// Returns whether the version is known. Fields of a newer version may mean something else.
     fn knows(&self, version: c_int) -> bool {
         let known = version == payload::VERSION as c_int;
         if !known {
@@ -194,19 +194,19 @@ unsafe extern "C" fn rdb_save(io: *mut raw::RedisModuleIO, value: *mut c_void) {
     });
 }
 
-/// The last token, so that no later one is lower, also where its hold is long gone; 0 where none
-/// was ever granted.
+/// Saves the last token, so that no later one is lower, even if its hold is long gone; 0 if none was ever
+/// granted.
 unsafe extern "C" fn aux_save(io: *mut raw::RedisModuleIO, _when: c_int) {
     let last = host().and_then(|host| host.last_token()).unwrap_or(0);
     // SAFETY: the server's, valid during the callback.
     unsafe { call!(RedisModule_SaveUnsigned, io, last) };
 }
 
-/// The same, but nothing where no token was ever granted: a server without the module can load
-/// such a file.
+/// Saves the same, but nothing if no token was ever granted: a server without the module can load such a
+/// file.
 unsafe extern "C" fn aux_save2(io: *mut raw::RedisModuleIO, when: c_int) {
     if host().and_then(|host| host.last_token()).is_some() {
-        // SAFETY: handed on as it came.
+        // SAFETY: the arguments are passed on unchanged.
         unsafe { aux_save(io, when) };
     }
 }
@@ -271,7 +271,7 @@ unsafe extern "C" fn mem_usage(value: *const c_void) -> usize {
     guard(0, || unsafe { (*value.cast::<Value>()).size() })
 }
 
-/// Everything but time and sessions, which differ between servers that agree.
+/// Digests everything but time and sessions, which differ between servers that agree.
 unsafe extern "C" fn digest(digest: *mut raw::RedisModuleDigest, value: *mut c_void) {
     guard((), || {
         // SAFETY: a value of our type is a `Value`; pointers and lengths are those of slices.
@@ -294,9 +294,8 @@ unsafe extern "C" fn digest(digest: *mut raw::RedisModuleDigest, value: *mut c_v
     });
 }
 
-/// May run on the server's background thread (UNLINK, FLUSHALL ASYNC), after the value has left
-/// the keyspace. Should it have left by a way that told nobody, and stand among the deadlines
-/// still, it is not freed here but by the main thread.
+/// May run on the server's background thread (UNLINK, FLUSHALL ASYNC), after the value has left the keyspace.
+/// If the value left unnoticed and still has a deadline, the main thread frees it later.
 unsafe extern "C" fn free(value: *mut c_void) {
     guard((), || {
         let value = value.cast::<Value>();
@@ -314,12 +313,11 @@ unsafe extern "C" fn free(value: *mut c_void) {
 
 unsafe extern "C" fn free_effort(_key: *mut raw::RedisModuleString, value: *const c_void) -> usize {
     // SAFETY: a value of our type is a `Value`.
-    // At least 1: the server takes 0 for more than it can do at once, and an empty lock is what
-    // every release leaves.
+    // At least 1: the server takes 0 for more than it can do at once, and every release leaves an empty lock.
     guard(1, || unsafe { (*value.cast::<Value>()).lock().len().max(1) })
 }
 
-/// The key's value is being taken out, by whatever command: on the main thread, before `free`.
+/// A command removes the key's value: runs on the main thread, before `free`.
 unsafe extern "C" fn unlink(_key: *mut raw::RedisModuleString, value: *const c_void) {
     // SAFETY: a value of our type is a `Value`, alive during the callback.
     with_host(|host| host.on_removed(unsafe { &*value.cast::<Value>() }));

@@ -1,46 +1,46 @@
-//! How a command describes itself: COMMAND DOCS, INFO and GETKEYS, and the hints of redis-cli.
+//! The description of a command for COMMAND DOCS, INFO and GETKEYS, and the hints of redis-cli.
 
-/// What is done with keys.
+/// How a command uses its keys.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Looked at.
+    /// It reads them.
     Read,
-    /// Read and changed.
+    /// It reads and changes them.
     Update,
-    /// Read and removed.
+    /// It reads and removes them.
     Delete,
 }
 
-/// Where the keys are, and what is done with them.
+/// The positions of the keys, and how they are used.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Keys {
     /// There is none.
     None,
-    /// One, the first argument.
+    /// One key, the first argument.
     One(Access),
-    /// As many as the first argument says, after it.
+    /// Keys after the first argument, which is their number.
     Counted(Access),
 }
 
-/// A command.
+/// The description of a command.
 pub struct Doc {
-    /// Its name and its arguments: `[…]` may be left out, of what stands before `...` there may be several, a word in
-    /// capital letters stands for itself. Numbers go by the names that `command_info.rs` lists.
+    /// Its name and its arguments. `[…]` is optional, `...` repeats what precedes it, and a word in capital
+    /// letters stands for itself. Numbers have the names that `command_info.rs` lists.
     pub syntax: &'static str,
-    /// How many words it has, its name included; negative: at least so many.
+    /// Its number of words, including the name; if negative, the minimum number.
     pub arity: i32,
-    /// Its flags, in the server's words.
+    /// Its flags, in the server's terms.
     pub flags: &'static str,
     /// Its keys.
     pub keys: Keys,
-    /// What it does, in a line.
+    /// What it does, in one line.
     pub summary: &'static str,
-    /// What it costs.
+    /// Its complexity.
     pub complexity: &'static str,
 }
 
 impl Doc {
-    /// Its name and its arguments.
+    /// Returns its name and its arguments.
     pub fn parts(&self) -> (&'static str, &'static str) {
         self.syntax.split_once(' ').unwrap_or((self.syntax, ""))
     }

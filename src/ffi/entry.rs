@@ -1,4 +1,4 @@
-//! Where the server enters the module to run a command.
+//! The entry points through which the server runs commands of the module.
 
 use std::ffi::CString;
 use std::os::raw::c_int;
@@ -16,29 +16,29 @@ use super::reply::{reply, Reply};
 
 /// A command of the module `M`.
 pub trait Command<M> {
-    /// Its name, its arguments, and all else that the server is told of it.
+    /// Its name, its arguments, and all else that the server must know of it.
     const DOC: Doc;
 
-    /// Runs it. What it does not return it has replied itself.
+    /// Runs it. A reply that it does not return has already been sent.
     ///
     /// # Errors
-    /// What is wrong; nothing has changed then.
+    /// Returns what is wrong. Nothing has changed then.
     fn run(module: &'static M, ctx: &Ctx, args: Args) -> Result<Reply, Error>;
 }
 
-/// Registers a command; how the table in `server.rs` names them.
+/// Registers a command, as an element of the table in `server.rs`.
 pub type Register = fn(&Ctx) -> Result<(), &'static str>;
 
 /// Registers `C` with the server.
 ///
 /// # Errors
-/// The name of the command that the server refused.
+/// Returns the name of the command if the server refuses it.
 pub fn register<M: 'static, C: Command<M>>(ctx: &Ctx) -> Result<(), &'static str> {
     let (name, _) = C::DOC.parts();
     let (Ok(lower), Ok(flags)) = (CString::new(name.to_lowercase()), CString::new(C::DOC.flags)) else {
         return Err(name);
     };
-    // First key, last key and step, for clients before key specs. Counted keys can't be said so.
+    // First key, last key and step, for clients without key specs. They can't express counted keys.
     let one = c_int::from(matches!(C::DOC.keys, Keys::One(_)));
     let (enter, ctx_ptr) = (enter::<M, C>, ctx.as_ptr());
     // SAFETY: both strings end in NUL and are copied by the server.
@@ -65,15 +65,15 @@ unsafe extern "C" fn enter<M: 'static, C: Command<M>>(
     argv: *mut *mut raw::RedisModuleString,
     argc: c_int,
 ) -> c_int {
-    // SAFETY: both as the server handed them over, used only until this returns.
+    // SAFETY: both are what the server passed, and are used only until this returns.
     let (ctx, args) = unsafe { (Ctx::from_raw(ctx), Args::from_raw(argv, argc)) };
-    // Servers before key specs were followed everywhere (Redis 7.0 in cluster mode) ask the command for its keys.
+    // Servers that do not always follow key specs (Redis 7.0 in cluster mode) ask the command for its keys.
     if let Keys::Counted(access) = C::DOC.keys {
         if command_info::tell_keys(&ctx, args, access) {
             return raw::REDISMODULE_OK as c_int;
         }
     }
-    // A panic comes before the reply: what replies can't panic.
+    // A panic can only come before the reply, as replying does not panic.
     let run = || module().ok_or(Error::Internal).and_then(|module| C::run(module, &ctx, args));
     let replied = guard(false, || {
         reply(&ctx, run());

@@ -1,5 +1,5 @@
-//! What the server tells the module: role, loading, flushes, swapped databases, forks, the end of
-//! each turn of its event loop, and keys that arrive.
+//! Events of the server: role, loading, flushes, swapped databases, forks, the cycles of its event loop, and
+//! keys that arrive.
 
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -18,10 +18,10 @@ use super::main_thread::MainThread;
 /// The database that a key is being moved from.
 static MOVED_FROM: MainThread<Cell<Option<i32>>> = MainThread::new();
 
-/// A context of the module's own, for where the server hands none.
+/// A context of the module's own, for use if the server passes none.
 static OWN: MainThread<NonNull<raw::RedisModuleCtx>> = MainThread::new();
 
-/// Subscribes to all of them; false where the server refuses.
+/// Subscribes to all of these events. Returns `false` if the server refuses.
 pub fn subscribe(ctx: &Ctx) -> bool {
     let events = [
         raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED,
@@ -34,7 +34,7 @@ pub fn subscribe(ctx: &Ctx) -> bool {
         raw::REDISMODULE_EVENT_CONFIG,
     ];
     let subscribed = events.into_iter().all(|event| hear_of(ctx, event).done());
-    // SAFETY: the context of the load; what it makes is kept for ever.
+    // SAFETY: the context is that of the load; the new one is kept forever.
     let own = unsafe { pointer!(RedisModule_GetDetachedThreadSafeContext, ctx.as_ptr()) };
     own.is_some_and(|own| {
         OWN.get_or_init(|| own);
@@ -42,10 +42,10 @@ pub fn subscribe(ctx: &Ctx) -> bool {
     })
 }
 
-/// From now on hears of keys that arrive by RENAME, MOVE and RESTORE. They come with the events
-/// of every DEL and EXPIRE of the server, and each costs it a call: so nobody listens until the
-/// first lock leaves its key by another way than a LOCK command, or is restored. The server tells
-/// where it arrives only after it has told that it left or was read, so this is in time.
+/// Subscribes to the events of keys that arrive by RENAME, MOVE and RESTORE. They come with those of every
+/// DEL and EXPIRE, and each costs a call. So there is no subscription until the first lock leaves its key
+/// other than by a LOCK command, or is restored. That is in time: the server reports the arrival only after
+/// the key was left or read.
 pub fn hear_of_arrivals() {
     static HEARS: MainThread<Cell<bool>> = MainThread::new();
     if !HEARS.get_or_init(|| Cell::new(false)).replace(true) {
@@ -60,19 +60,18 @@ fn hear_of(ctx: &Ctx, id: u64) -> Status {
 }
 
 fn hear(class: c_int) -> Status {
-    // SAFETY: the context lives as long as the server; the handler has the signature that the
-    // server expects.
+    // SAFETY: the context lives as long as the server; the handler has the signature that the server expects.
     unsafe { status!(RedisModule_SubscribeToKeyspaceEvents, own().as_ptr(), class, Some(on_key)) }
 }
 
-/// A context of the module's own, for where the server hands none.
+/// Returns a context of the module's own, for use if the server passes none.
 pub fn own() -> Ctx {
     // SAFETY: it lives as long as the server.
     OWN.get().map_or(Ctx::none(), |own| unsafe { Ctx::from_raw(own.as_ptr()) })
 }
 
-/// From now on hears of clients that are closed. Each that comes and goes costs the server a call, so
-/// nobody listens until the first hold is bound to one, or handed over.
+/// Subscribes to the events of clients that are closed. Each new or closed client costs the server a call, so
+/// there is no subscription until the first hold is bound to a client, or handed over.
 pub fn hear_of_closes() {
     static HEARS: MainThread<Cell<bool>> = MainThread::new();
     if !HEARS.get_or_init(|| Cell::new(false)).replace(true) {
@@ -140,8 +139,8 @@ unsafe extern "C" fn on_key(
         b"move_from" => MOVED_FROM.get_or_init(Cell::default).set(Some(ctx.db())),
         b"move_to" => {
             arrive(&ctx, key, Origin::OtherKey);
-            // Valkey 8 tells of it in the client's own name, and leaves the client where the key
-            // went: MOVE must not select a database.
+            // Valkey 8 sends this event in the client's own context, and leaves the client in the target
+            // database: MOVE must not select a database.
             if let Some(db) = MOVED_FROM.get_or_init(Cell::default).take() {
                 ctx.select_db(db);
             }
@@ -151,12 +150,12 @@ unsafe extern "C" fn on_key(
     raw::REDISMODULE_OK as c_int
 }
 
-/// Other keys are left alone: to look at one counts as a use of it.
+/// Leaves other keys alone, as opening a key counts as a use of it.
 fn arrive(ctx: &Ctx, key: Str, from: Origin) {
     with_host(|host| {
         if host.expects_arrival() {
-            // A copy of the name: while it loads, the server keeps it on its stack, and to open a
-            // key is to keep its name.
+            // A copy of the name: during loading the server has the name on its stack, and opening a key
+            // keeps its name.
             host.on_added(ctx, OwnedStr::new(key.bytes()).as_str(), from);
         }
     });

@@ -1,7 +1,7 @@
-//! A key, opened.
+//! An open key.
 //!
-//! One thing callers owe: a command opens a key once (`LockTxn::open_all` sees to it). Two open
-//! keys of one name would both lend out the lock to be changed.
+//! Callers must ensure that a command opens a key once, as `LockTxn::open_all` does. Two open keys of one
+//! name would both lend the lock for changes.
 
 use std::os::raw::c_int;
 use std::ptr::{null_mut, NonNull};
@@ -17,7 +17,7 @@ use super::value::Value;
 
 const READ: c_int = raw::REDISMODULE_READ as c_int;
 const WRITE: c_int = raw::REDISMODULE_WRITE as c_int;
-/// Neither the time of its last use nor the hit counter moves (the latter from 7.2 on).
+/// Neither the time of the last use nor the hit counter changes (the latter from 7.2 on).
 const UNNOTICED: c_int = (raw::REDISMODULE_OPEN_KEY_NOTOUCH | raw::REDISMODULE_OPEN_KEY_NOSTATS) as c_int;
 const NO_EXPIRE: i64 = -1;
 
@@ -25,34 +25,34 @@ const NO_EXPIRE: i64 = -1;
 pub struct Key<'c> {
     handle: *mut raw::RedisModuleKey,
     value: Option<&'c Value>,
-    /// Whether the value is not stored: the key is empty.
+    /// Whether the value is not stored, so that the key is empty.
     fresh: bool,
     name: Str<'c>,
 }
 
 impl<'c> Key<'c> {
-    /// Opens a key of the selected database to change it.
+    /// Opens a key of the selected database for changes.
     ///
     /// # Errors
-    /// [`Error::WrongType`] where it holds something else.
+    /// Returns [`Error::WrongType`] if the key has another type.
     #[inline]
     pub fn open(ctx: &'c Ctx, name: Str<'c>) -> Result<Self, Error> {
         Self::open_with(ctx, name, READ | WRITE)
     }
 
-    /// Opens a key to look at it.
+    /// Opens a key for reading.
     ///
     /// # Errors
-    /// As [`Key::open`].
+    /// Returns the errors of [`Key::open`].
     #[inline]
     pub fn read(ctx: &'c Ctx, name: Str<'c>) -> Result<Self, Error> {
         Self::open_with(ctx, name, READ)
     }
 
-    /// Opens a key to look at it without that counting as a use of it.
+    /// Opens a key for reading, without counting as a use of it.
     ///
     /// # Errors
-    /// As [`Key::open`].
+    /// Returns the errors of [`Key::open`].
     pub fn peek(ctx: &'c Ctx, name: Str<'c>) -> Result<Self, Error> {
         Self::open_with(ctx, name, READ | UNNOTICED)
     }
@@ -69,8 +69,8 @@ impl<'c> Key<'c> {
                 return Ok(key);
             }
             if datatype::is_lock(pointer!(RedisModule_ModuleTypeGetType, handle)) {
-                // A value of our type is a `Value` (`create`, `datatype.rs`). It lives while the
-                // key has it, and only this handle takes it away.
+                // A value of our type is a `Value` (`create`, `datatype.rs`). It lives while the key has it,
+                // and only this handle removes it.
                 let value = pointer!(RedisModule_ModuleTypeGetValue, handle);
                 key.value = value.map(|value| value.cast::<Value>().as_ref());
                 return Ok(key);
@@ -82,33 +82,33 @@ impl<'c> Key<'c> {
         }
     }
 
-    /// Its name.
+    /// Returns its name.
     pub fn name(&self) -> Str<'c> {
         self.name
     }
 
-    /// The number of its database. Asked of the key: inside MULTI a context of Valkey tells that of
-    /// the transaction, also where the key lies elsewhere.
+    /// Returns the number of its database. It is asked of the key: inside MULTI, a context of Valkey returns
+    /// that of the transaction, even if the key is in another database.
     #[inline]
     pub fn db(&self) -> i32 {
         // SAFETY: the key is open.
         unsafe { call!(RedisModule_GetDbIdFromModuleKey, self.handle) }
     }
 
-    /// What it holds.
+    /// Returns its value.
     #[inline]
     pub fn value(&self) -> Option<&Value> {
         self.value
     }
 
-    /// Its lock, to look at.
+    /// Returns its lock, for reading.
     #[inline]
     pub fn lock(&self) -> Option<&Lock> {
         self.value.map(Value::lock)
     }
 
-    /// Lends its lock to be changed; that of an empty key is empty, and is stored by [`Key::store`]. Until the loan
-    /// has ended, nothing else may be asked of the lock. `db` and `name` are this key's own.
+    /// Lends its lock for changes. That of an empty key is empty, and is stored by [`Key::store`]. Until the
+    /// loan has ended, nothing else may be asked of the lock. `db` and `name` are this key's own.
     #[inline]
     pub fn lend(&mut self, (db, name): (i32, &[u8])) -> &'c mut Lock {
         let value = match self.value {
@@ -125,14 +125,14 @@ impl<'c> Key<'c> {
         unsafe { value.lock_mut() }
     }
 
-    /// Stores a lock that was lent by an empty key and is not empty any longer.
+    /// Stores a lock that was lent by an empty key and is no longer empty.
     #[inline]
     pub fn store(&mut self) {
         let Some(value) = self.value.filter(|value| self.fresh && !value.lock().is_empty()) else { return };
         self.fresh = false;
         let value: *const Value = value;
-        // SAFETY: the key is open for writing and the server owns the value from here on; it
-        // gives it back to `free` and to nothing else.
+        // SAFETY: the key is open for writing, and the server owns the value from now on. It passes the value
+        // only to `free`.
         unsafe {
             status!(
                 RedisModule_ModuleTypeSetValue,
@@ -144,7 +144,7 @@ impl<'c> Key<'c> {
         }
     }
 
-    /// Removes the key. Returns whether it was there.
+    /// Removes the key. Returns whether it existed.
     #[inline]
     pub fn delete(&mut self) -> bool {
         if self.fresh {
@@ -156,14 +156,14 @@ impl<'c> Key<'c> {
         true
     }
 
-    /// Returns whether somebody gave the key an expiry.
+    /// Returns whether the key has an expiry, which somebody has set.
     #[inline]
     pub fn expires(&self) -> bool {
         // SAFETY: the key is open.
         self.value.is_some() && unsafe { call!(RedisModule_GetExpire, self.handle) } != NO_EXPIRE
     }
 
-    /// Removes the expiry that somebody gave the key.
+    /// Removes the expiry that somebody has set.
     pub fn persist(&mut self) {
         // SAFETY: the key is open for writing and, since it expires, not empty.
         unsafe { status!(RedisModule_SetExpire, self.handle, NO_EXPIRE) }.expected();
@@ -171,7 +171,7 @@ impl<'c> Key<'c> {
 }
 
 impl Key<'_> {
-    /// Closes it before its time: what others do from here on may remove it.
+    /// Closes the key early: other code may remove it from now on.
     #[inline]
     pub fn close(&mut self) {
         if let Some(value) = self.value.take().filter(|_| self.fresh) {

@@ -1,4 +1,4 @@
-//! The function that the server looks for in the file.
+//! The function that the server calls to load the module.
 
 use std::ffi::CStr;
 use std::os::raw::c_int;
@@ -13,25 +13,25 @@ use super::{command_info, datatype, entry, events, info};
 #[global_allocator]
 static ALLOCATOR: redis_module::alloc::RedisAlloc = redis_module::alloc::RedisAlloc;
 
-/// A module, as it is loaded.
+/// A module that can be loaded.
 pub trait Load: Host {
-    /// What MODULE LIST shows, and what settings and INFO fields begin with.
+    /// The name in MODULE LIST, and the prefix of settings and INFO fields.
     const NAME: &'static CStr;
-    /// As the server counts: ten thousands, hundreds, ones.
+    /// The version as the server counts: ten thousands, hundreds, ones.
     const VERSION: i32;
-    /// Every command.
+    /// All commands.
     const COMMANDS: &'static [entry::Register];
 
-    /// Makes it; called once the server's allocator is there.
+    /// Makes the module. Called once the server's allocator is available.
     ///
     /// # Errors
-    /// What the system did not give.
+    /// Returns what the operating system did not provide.
     fn start(ctx: &Ctx) -> Result<&'static Self, &'static str>;
-    /// It is not loaded after all: gives back what would be left of it.
+    /// Releases resources, since the module is not loaded after all.
     fn stop(&self);
-    /// Makes all settings known to the server.
+    /// Registers all settings with the server.
     fn register_settings(ctx: &Ctx);
-    /// They have their values: warns where these can lose a lock. Returns whether all are there.
+    /// Warns if the settings, which have their values, can lose a lock. Returns whether all exist.
     fn check_settings(ctx: &Ctx) -> bool;
 }
 
@@ -41,7 +41,7 @@ macro_rules! entry_point {
         /// Called by the server when it loads the module.
         ///
         /// # Safety
-        /// For the server only.
+        /// Only the server may call this.
         #[no_mangle]
         #[allow(non_snake_case)]
         pub unsafe extern "C" fn RedisModule_OnLoad(
@@ -57,10 +57,10 @@ macro_rules! entry_point {
 pub(crate) use entry_point;
 
 /// # Safety
-/// For the server only, when it loads the module: its context.
+/// Only the server may call this, when it loads the module, with its context.
 pub unsafe fn on_load<M: Load>(ctx: *mut raw::RedisModuleCtx, argc: c_int) -> c_int {
-    // SAFETY: context as the server passed it, name ends in NUL. Nothing was allocated so far:
-    // the allocator is the server's, and is there from here on.
+    // SAFETY: the context is the server's, and the name ends in NUL. Nothing was allocated so far: the
+    // allocator is the server's, and available from now on.
     let ready = unsafe {
         raw::Export_RedisModule_Init(ctx, M::NAME.as_ptr(), M::VERSION, raw::REDISMODULE_APIVER_1 as c_int)
     };
@@ -109,7 +109,7 @@ fn register_all<M: Load>(ctx: &Ctx, arguments: c_int) -> Result<(), &'static str
             "arguments are not used; set lock.* in redis.conf, by CONFIG SET, or by MODULE LOADEX ... CONFIG",
         );
     }
-    // Last: a server may not forget the subscriptions of a module that failed to load.
+    // Last: a server may not remove the subscriptions of a module that failed to load.
     require(events::subscribe(ctx), "server events")
 }
 
@@ -121,17 +121,17 @@ fn require(done: bool, what: &'static str) -> Result<(), &'static str> {
     }
 }
 
-/// Valkey 9 moves slots by itself only where all modules say that they can do with keys which are still on their
-/// way. What comes to one of them comes as effects, in order; a hold that ends on its way ends on both sides; and
-/// nobody waits for a key whose slot is elsewhere.
+/// Valkey 9 moves slots itself only if all modules declare that they support keys that are still being moved.
+/// Such a key receives effects in order, a hold that ends meanwhile ends on both sides, and nobody waits for
+/// a key whose slot is elsewhere.
 const HANDLE_ATOMIC_SLOT_MIGRATION: u32 = 1 << 5;
 
 fn set_options(ctx: &Ctx) {
-    // The module checks every read of a payload, and says itself which keys it has changed:
-    // closing an open key would else break the transactions that watch it.
+    // The module checks every read of a payload, and signals itself which keys it has changed: otherwise
+    // closing an open key would fail the transactions that watch it.
     let mut options =
         raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS | raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED;
-    // Elsewhere the bit may come to mean something else.
+    // On other servers the bit may come to mean something else.
     if ctx.is_valkey() {
         // SAFETY: the function may be missing, and takes nothing.
         let known = unsafe { raw::RedisModule_GetModuleOptionsAll.map_or(0, |all| all()) };

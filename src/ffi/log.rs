@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 
 use redis_module::raw;
 
-/// The log level of what somebody should act on.
+/// The log level of messages that somebody should act on.
 pub const WARNING: &CStr = c"warning";
 
 /// Writes a warning to the server's log, for this context or none.
@@ -19,7 +19,7 @@ pub fn warn(ctx: *mut raw::RedisModuleCtx, line: &str) {
     }
 }
 
-/// A line that C can take: without NUL, cut there.
+/// Returns the line as a C string, cut at the first NUL.
 pub fn printable(line: &str) -> CString {
     let end = line.find('\0').unwrap_or(line.len());
     CString::new(&line[..end]).unwrap_or_default()

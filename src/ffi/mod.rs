@@ -1,9 +1,8 @@
-//! Everything that needs `unsafe`: thin wrappers of the server's module API, each with the reason
-//! why it is sound. Nothing here knows the rules of a lock.
+//! Everything that needs `unsafe`: thin wrappers of the server's module API, each with the reason why it is
+//! sound. Nothing here knows the rules of a lock.
 //!
-//! Two facts carry most of them. The server runs modules on its main thread only (a type's `free`
-//! may come from another one, see `datatype.rs`). And the pointers that it hands to a callback stay
-//! valid until that callback returns.
+//! Most reasons rest on two facts. The server runs modules on its main thread only, except a type's `free`
+//! (see `datatype.rs`). And the pointers that it passes to a callback stay valid until that callback returns.
 
 pub mod api;
 pub mod arguments;

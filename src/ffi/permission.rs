@@ -1,4 +1,4 @@
-//! Whether the user of a client that waits may still have what it waits for.
+//! Permissions of the user of a waiting client, which may have changed.
 
 use redis_module::raw;
 
@@ -11,7 +11,7 @@ use super::main_thread::MainThread;
 pub struct User(OwnedStr);
 
 impl User {
-    /// The user of the running command.
+    /// Returns the user of the running command.
     pub fn current(ctx: &Ctx) -> Option<Self> {
         // SAFETY: the context is valid; the string is the module's to free, as `OwnedStr` does.
         unsafe {
@@ -20,7 +20,7 @@ impl User {
         }
     }
 
-    /// Whether there is such a user, and it may run LOCK.ACQUIRE on this key.
+    /// Returns whether the user exists and may run LOCK.ACQUIRE on this key.
     pub fn may_acquire(&self, key: Str) -> bool {
         static WORDS: MainThread<[OwnedStr; 2]> = MainThread::new();
         let [command, word] = WORDS.get_or_init(|| [OwnedStr::new(b"LOCK.ACQUIRE"), OwnedStr::new(b"1")]);

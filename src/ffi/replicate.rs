@@ -1,4 +1,4 @@
-//! Effects on their way to replicas and AOF (`redis_lock_core::effect` says what they mean).
+//! Propagates effects to replicas and the AOF (`redis_lock_core::effect` defines their meaning).
 
 use std::os::raw::c_char;
 
@@ -11,11 +11,11 @@ use super::api::status;
 use super::arguments::{OwnedStr, Str};
 use super::context::Ctx;
 
-/// An exclusive hold without META, just granted: the client's own strings are handed on, only
-/// the token is a new one.
+/// Propagates an exclusive hold without META that was just granted, with the client's own strings and the
+/// token.
 #[inline]
 pub fn plain_hold(ctx: &Ctx, key: Str, owner: Str, ttl: Str, token: u64) {
-    // As text: a number would be turned into one for each who listens.
+    // As text: a number would be converted to text for each receiver.
     let mut text = [0; 20];
     let token = decimal(token, &mut text);
     // SAFETY: three strings, then pointer and length of the token, as the format says.
@@ -35,7 +35,7 @@ pub fn plain_hold(ctx: &Ctx, key: Str, owner: Str, ttl: Str, token: u64) {
     .expected();
 }
 
-/// The number in decimal digits, at the end of `text`.
+/// Returns the number in decimal digits, at the end of `text`.
 fn decimal(mut number: u64, text: &mut [u8; 20]) -> &[u8] {
     let mut start = text.len();
     loop {
@@ -48,12 +48,12 @@ fn decimal(mut number: u64, text: &mut [u8; 20]) -> &[u8] {
     }
 }
 
-/// A whole hold as it is now, after the ones that went before it.
+/// Propagates a hold as it is now, after the ones that ended before it.
 pub fn hold(ctx: &Ctx, key: Str, hold: &Hold, gone: &[Gone], now: Micros) {
     let gone = Words::new(gone);
     let (owner, meta) = (hold.owner(), hold.meta());
-    // SAFETY: as the format says: a string, owner as pointer and length, two numbers, three words
-    // with a number or META as pointer and length, and a list of strings with its length.
+    // SAFETY: as the format says: a string, owner as pointer and length, two numbers, three words with a
+    // number or META as pointer and length, and a list of strings with its length.
     unsafe {
         status!(
             RedisModule_Replicate,
@@ -79,7 +79,7 @@ pub fn hold(ctx: &Ctx, key: Str, hold: &Hold, gone: &[Gone], now: Micros) {
     .expected();
 }
 
-/// Holds that went.
+/// Propagates the end of holds.
 pub fn drops(ctx: &Ctx, key: Str, gone: &[Gone]) {
     let gone = Words::new(gone);
     // SAFETY: a string, and a list of strings with its length.
@@ -97,8 +97,8 @@ pub fn drops(ctx: &Ctx, key: Str, gone: &[Gone]) {
     .expected();
 }
 
-/// The last token by itself. A replica tells its own AOF alone: what replicas of it hear comes
-/// from the master.
+/// Propagates the last token by itself. A replica writes it to its own AOF only: its replicas get what the
+/// master sends.
 pub fn last(ctx: &Ctx, token: u64, aof_only: bool) {
     let format = if aof_only { c"Rl" } else { c"l" };
     // SAFETY: a number, as the format says.

@@ -1,10 +1,10 @@
-//! What a command replies.
+//! The reply of a command.
 
 use redis_lock_core::Error;
 
 use super::context::Ctx;
 
-/// What a command replies.
+/// The reply of a command.
 pub enum Reply {
     /// An integer.
     Integer(i64),
@@ -12,18 +12,18 @@ pub enum Reply {
     Nil,
     /// `+OK`.
     Ok,
-    /// Nothing more: it was sent already.
+    /// No further reply, as it was already sent.
     Sent,
 }
 
 impl Reply {
-    /// A token; they stay below 2^53.
+    /// Returns a reply with a token. Tokens stay below 2^53.
     pub fn token(token: u64) -> Reply {
         Reply::Integer(i64::try_from(token).unwrap_or(i64::MAX))
     }
 }
 
-/// Replies what a command came to.
+/// Replies the result of a command.
 #[inline]
 pub(super) fn reply(ctx: &Ctx, result: Result<Reply, Error>) {
     match result {

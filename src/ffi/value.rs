@@ -1,4 +1,4 @@
-//! What a key of our type holds: the lock, and where it lives.
+//! The value of a key of our type: the lock, and its place.
 
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::NonNull;
@@ -7,24 +7,24 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use redis_lock_core::{Bytes, Lock};
 use redis_lock_engine::{Entry, Slot, NOWHERE};
 
-/// The value of a key. Its name and database are kept so that its deadline can find it.
+/// The value of a key. It keeps the key's name and database, so that the deadline can find the key.
 pub struct Value {
     lock: UnsafeCell<Lock>,
     name: UnsafeCell<Bytes>,
     db: Cell<i32>,
-    // Atomic, since `free` may read it on another thread; what was done before it was set to
-    // `NOWHERE` is done for that thread too.
+    // Atomic, since `free` may read it on another thread. That thread also sees all that was done before it
+    // was set to `NOWHERE`.
     place: AtomicU32,
 }
 
 impl Value {
-    /// An empty lock that is in no key yet.
+    /// Returns an empty lock that is not in a key.
     #[inline]
     pub fn new() -> Box<Self> {
         Value::of(Lock::default())
     }
 
-    /// This lock, in no key yet.
+    /// Returns this lock, not in a key.
     #[inline]
     pub fn of(lock: Lock) -> Box<Self> {
         Box::new(Value {
@@ -35,38 +35,38 @@ impl Value {
         })
     }
 
-    /// Its lock.
+    /// Returns its lock.
     #[inline]
     pub fn lock(&self) -> &Lock {
-        // SAFETY: it is changed only through `lock_mut`, by the one open key that owns the right
-        // to (`key.rs`), and no reference from here lives on while that happens.
+        // SAFETY: it is changed only through `lock_mut`, by the one open key that may do so (`key.rs`), and
+        // no reference from here lives while that happens.
         unsafe { &*self.lock.get() }
     }
 
-    /// Its lock, to be changed.
+    /// Returns its lock, for changes.
     ///
     /// # Safety
-    /// On the main thread, while no other reference to the lock lives.
+    /// Call it on the main thread, while no other reference to the lock lives.
     #[allow(clippy::mut_from_ref)]
     pub unsafe fn lock_mut(&self) -> &mut Lock {
-        // SAFETY: the caller's word.
+        // SAFETY: the caller guarantees it.
         unsafe { &mut *self.lock.get() }
     }
 
-    /// It lives elsewhere now.
+    /// Notes that it is at another key now.
     pub fn move_to(&self, db: i32, name: &[u8]) {
         self.db.set(db);
-        // SAFETY: main thread only, and `home` hands out copies: no reference lives.
+        // SAFETY: main thread only, and `home` returns copies, so no reference lives.
         unsafe { (*self.name.get()).set(name) };
     }
 
-    /// Its place among the deadlines.
+    /// Returns its place among the deadlines.
     #[inline]
     pub fn place(&self) -> u32 {
         self.place.load(Ordering::Acquire)
     }
 
-    /// Bytes that it occupies.
+    /// Returns how many bytes it occupies.
     pub fn size(&self) -> usize {
         // SAFETY: as in `home`.
         let name = unsafe { (*self.name.get()).heap_size() };
@@ -74,13 +74,13 @@ impl Value {
     }
 }
 
-/// A value among the deadlines. It stays allocated as long as it is there: `free` does not free a
-/// value that has a place (`datatype.rs`).
+/// A value among the deadlines. It stays allocated while it is there: `free` does not free a value that has a
+/// place (`datatype.rs`).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ValueRef(NonNull<Value>);
 
 impl ValueRef {
-    /// Refers to this value.
+    /// Returns a reference to this value.
     #[inline]
     pub fn new(value: &Value) -> Self {
         ValueRef(NonNull::from(value))
@@ -88,8 +88,8 @@ impl ValueRef {
 
     #[inline]
     fn get(&self) -> &Value {
-        // SAFETY: a value with a place is not freed; of one without a place the engine keeps no reference that it
-        // looks through: a departure is only compared.
+        // SAFETY: a value with a place is not freed. Through references to other values the engine does not
+        // look; one that left its key is only compared.
         unsafe { self.0.as_ref() }
     }
 }
@@ -122,7 +122,7 @@ impl Slot for ValueRef {
     }
 
     fn with_lock<R>(&self, with: impl FnOnce(&mut Lock) -> R) -> R {
-        // SAFETY: on the main thread, from an event of the server: no lock that was lent is used from there on.
+        // SAFETY: on the main thread, in an event of the server: no lock that was lent is used after it.
         with(unsafe { self.get().lock_mut() })
     }
 }

@@ -1,8 +1,8 @@
-//! One wake-up of the server's event loop, on a clock that nobody can set.
+//! A wake-up of the server's event loop, on a clock that nobody can set.
 //!
-//! The server's own timers run on the wall clock: set back an hour, they come an hour late. A
-//! timerfd on CLOCK_MONOTONIC does not know the wall clock. All that it does is to end the loop's
-//! sleep; the work is done just before the next one (`events.rs`), where a module may write.
+//! The server's own timers run on the wall clock: if it is set back an hour, they fire an hour late. A
+//! timerfd on CLOCK_MONOTONIC does not depend on the wall clock. It only ends the loop's sleep. The work is
+//! done just before the next sleep (`events.rs`), where a module may write.
 
 use std::cell::Cell;
 use std::os::fd::RawFd;
@@ -13,14 +13,14 @@ use redis_module::raw;
 
 use super::api::status;
 
-/// The timer, and what it is set to.
+/// The timer, and the time that it is set to.
 pub struct WakeUp {
     fd: RawFd,
     armed: Cell<Option<Micros>>,
 }
 
 impl WakeUp {
-    /// A timer that is not set yet; `None` where the system has none left.
+    /// Returns a timer that is not set, or `None` if the system has none left.
     pub fn new() -> Option<Self> {
         // SAFETY: takes no pointers.
         let fd =
@@ -28,10 +28,10 @@ impl WakeUp {
         (fd >= 0).then(|| WakeUp { fd, armed: Cell::new(None) })
     }
 
-    /// Lets the event loop wait for it, for as long as the server lives.
+    /// Adds the timer to the event loop, for as long as the server lives.
     pub fn join_event_loop(&'static self) -> bool {
         let this: *const WakeUp = self;
-        // SAFETY: `self` lives for ever, and is handed back to `ring` alone.
+        // SAFETY: `self` lives forever, and is passed to `ring` alone.
         let added = unsafe {
             status!(
                 RedisModule_EventLoopAdd,
@@ -44,9 +44,9 @@ impl WakeUp {
         added.done()
     }
 
-    /// Takes it out again, where the module is not loaded after all.
+    /// Removes the timer, if the module is not loaded after all.
     pub fn leave_event_loop(&self) {
-        // SAFETY: takes no pointers; nothing is armed or rings from here on.
+        // SAFETY: takes no pointers; nothing is armed or fires from now on.
         unsafe {
             status!(RedisModule_EventLoopDel, self.fd, raw::REDISMODULE_EVENTLOOP_READABLE as c_int)
                 .expected();
@@ -54,9 +54,8 @@ impl WakeUp {
         }
     }
 
-    /// Makes sure that the loop wakes at `deadline` or before. One that is set for an earlier
-    /// moment stays: then the loop wakes for nothing once, which is cheaper than setting the
-    /// timer at every change.
+    /// Ensures that the loop wakes at `deadline` or before. A timer set for an earlier moment stays. The loop
+    /// then wakes for nothing once, which is cheaper than setting the timer at every change.
     #[inline]
     pub fn arm(&self, deadline: Micros, now: Micros) {
         if self.armed.get().is_none_or(|armed| deadline < armed) {
@@ -64,15 +63,15 @@ impl WakeUp {
         }
     }
 
-    /// Makes sure that the loop wakes at once.
+    /// Ensures that the loop wakes at once.
     pub fn ring_now(&self) {
-        // In the past of whatever it is set to.
+        // Earlier than anything that it is set to.
         self.arm(Micros::MIN, Micros::MIN);
     }
 
     #[cold]
     fn set(&self, deadline: Micros, now: Micros) {
-        // Relative, so that it needs no zero in common with the kernel's clock. 0 would unset it.
+        // Relative, so that it does not depend on the kernel clock's origin. 0 would disarm the timer.
         let nanos = deadline.saturating_sub(now).max(0).saturating_mul(1000).max(1);
         let delay = libc::timespec { tv_sec: nanos / 1_000_000_000, tv_nsec: nanos % 1_000_000_000 };
         let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -85,8 +84,8 @@ impl WakeUp {
     }
 }
 
-/// Called by the event loop when the timer has run out: quiet it, and nothing else. This callback
-/// is no place to open keys or replicate from.
+/// Called by the event loop when the timer fires. Only resets it, as this callback must not open keys or
+/// replicate.
 unsafe extern "C" fn ring(fd: c_int, this: *mut c_void, _mask: c_int) {
     let mut count = 0u64;
     // SAFETY: reads eight bytes into eight; the descriptor does not block.
