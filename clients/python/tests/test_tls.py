@@ -63,8 +63,8 @@ def url(server: Server) -> str:
 
 
 def works(locks: Locks, server: Server, key: str) -> None:
-    """It locks, renews, and waits in one place for as long as it takes."""
-    with locks.lock(key, ttl=1) as lock:
+    """It locks, and waits in one place for as long as it takes."""
+    with locks.lock(key, ttl=30) as lock:
         waiting = in_thread(lambda: locks.acquire(key, ttl=30, wait=20))
         place = until(lambda: server.in_line(key))[0]["client"]
         time.sleep(LONG)
@@ -75,7 +75,7 @@ def works(locks: Locks, server: Server, key: str) -> None:
 
 
 async def works_in_asyncio(locks: aio.Locks, server: Server, key: str) -> None:
-    async with locks.lock(key, ttl=1):
+    async with locks.lock(key, ttl=30):
         waiting = asyncio.create_task(locks.acquire(key, ttl=30, wait=20))
         await stands_in_line(server, key, 1)
         place = server.in_line(key)[0]["client"]
