@@ -12,6 +12,9 @@ use crate::ffi::context::Ctx;
 /// A hundred years in milliseconds: far below the values at which deadlines overflow.
 const LONGEST_MS: i64 = 100 * 365 * 86_400_000;
 
+/// How many settings there are.
+const SETTINGS: usize = 4;
+
 static MAX_TTL: AtomicI64 = AtomicI64::new(86_400_000);
 static COOLDOWN: AtomicI64 = AtomicI64::new(0);
 static MAX_WAITERS: AtomicI64 = AtomicI64::new(100_000);
@@ -53,10 +56,13 @@ pub fn register(ctx: &Ctx) {
     register_bool_configuration(&ctx, name, value, value.load(Relaxed), flags(), None);
 }
 
-/// Returns whether the server knows all settings, which the crate does not report.
+/// Returns whether the server knows all settings, which the crate does not report; true if CONFIG can't be asked, because it
+/// was given another name.
 pub fn is_registered(ctx: &Ctx) -> bool {
-    let names = ["max-ttl", "cooldown", "max-waiters", "deadlock-detection"];
-    names.iter().all(|name| !setting(ctx, &format!("lock.{name}")).is_empty())
+    match Context::new(ctx.as_ptr()).call("CONFIG", &["GET", "lock.*"]) {
+        Ok(RedisValue::Array(names_and_values)) => names_and_values.len() == 2 * SETTINGS,
+        _ => true,
+    }
 }
 
 /// Warns at load if the settings can lose a lock.

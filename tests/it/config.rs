@@ -33,6 +33,18 @@ fn the_settings_and_their_defaults() {
 }
 
 #[test]
+fn a_server_without_the_command_config_loads_the_module_with_its_settings() {
+    for name in ["\"\"", "OTHER"] {
+        let builder = Server::builder().config("rename-command", &format!("CONFIG {name}"));
+        let server = builder.config("lock.max-ttl", "1000").start();
+        let mut client = server.connect();
+        assert!(client.say("LOCK.ACQUIRE k a 1000").int() > 0, "{name}");
+        let refused = client.say("LOCK.ACQUIRE other a 1001");
+        assert_eq!(refused.text(), "ERR ttl must be between 1 and 1000 milliseconds", "{name}");
+    }
+}
+
+#[test]
 fn settings_can_be_set_and_read_back() {
     let server = Server::start();
     let mut client = server.connect();
