@@ -1,4 +1,4 @@
-//! ACQUIRE, EXTEND and RELEASE over one lock or several, and what another server decided.
+//! ACQUIRE, EXTEND and RELEASE of one lock or several, and decisions of another server.
 
 use redis_lock_core::decision::{decide_acquire, decide_extend, key_status, Grant, KeyStatus};
 use redis_lock_core::effect::{Cause, Gone, HoldEffect};
@@ -11,12 +11,12 @@ use crate::open_lock::OpenLock;
 use crate::slot::Slot;
 
 impl<S: Slot, C: Clone> Engine<S, C> {
-    /// Checks what comes before any key is looked at. Whether a command `is_replicated`, a master's or the AOF's, is asked
-    /// on a replica only.
+    /// Makes the checks that need no key. `is_replicated` is called on a replica only, and returns whether
+    /// the command comes from a master or the AOF.
     ///
     /// # Errors
-    /// Returns [`Error::ReadOnly`] on a replica, which would only fool clients; [`Error::TokenTooFarAhead`] for
-    /// a fence that would spoil the counter.
+    /// Returns [`Error::ReadOnly`] for a client's command on a replica, which must not pretend to decide, and
+    /// [`Error::TokenTooFarAhead`] for a fence that would spoil the counter.
     #[inline]
     pub fn check(
         &self,
@@ -30,12 +30,12 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         fence.map_or(Ok(()), |fence| self.check_token(fence, now))
     }
 
-    /// Grants all of these locks to the client of the running command, or none. Returns the token; `None` if
-    /// others hold or wait for one of them.
+    /// Grants all of these locks to the client of the running command, or none. Returns the token, or `None`
+    /// if others hold or wait for one of them.
     ///
     /// # Errors
-    /// Returns [`Error::Cooldown`] while that lasts, [`Error::OtherLimit`] if this owner holds one of them with
-    /// another limit, [`Error::TokenTooFarAhead`] if no token is left. What was found expired has ended also then.
+    /// Returns [`Error::Cooldown`] during it, [`Error::OtherLimit`] if this owner holds one of them with
+    /// another limit, [`Error::TokenTooFarAhead`] if no token is left. Expired holds are removed even then.
     #[inline]
     pub fn acquire<'k, O: AsMut<OpenLock<'k>>>(
         &mut self,
@@ -68,11 +68,11 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         key_status(open.lock, is_waited_for, request.owner, request.limit, now)
     }
 
-    /// Extends this owner's holds of all these locks, or none. Returns `None` if one is not held; else the token
-    /// that they agree on, if the request names one.
+    /// Extends this owner's holds of all these locks, or none. Returns `None` if one is not held, or else the
+    /// token that they agree on, if the request names one.
     ///
     /// # Errors
-    /// Returns [`Error::Cooldown`] while that lasts.
+    /// Returns [`Error::Cooldown`] during the cooldown.
     #[inline]
     pub fn extend<'k, O: AsMut<OpenLock<'k>>>(
         &mut self,
@@ -93,8 +93,8 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         Ok(Some(token))
     }
 
-    /// Releases this owner's holds of these locks; its requests that wait for one of them are told nil. Returns
-    /// how many it had.
+    /// Releases this owner's holds of these locks. Its requests that wait for one of them get nil. Returns
+    /// how many holds it had.
     #[inline]
     pub fn release<'k, O: AsMut<OpenLock<'k>>>(
         &mut self,
@@ -115,14 +115,14 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         released
     }
 
-    /// Brings a lock up to date, for a command of this owner.
+    /// Expires holds and serves the queue, before a command of this owner.
     #[inline]
     fn bring_up(&mut self, open: &mut OpenLock, owner: &[u8], at: &Conditions<C>) {
         self.expire_and_serve(open, at);
         self.purge_owner(open, owner, at.now);
     }
 
-    /// Another server granted or changed a hold, and before that ended others.
+    /// Carries out another server's grant or change of a hold, after the end of other holds.
     pub fn follow_hold(&mut self, open: &mut OpenLock, effect: &HoldEffect, now: Micros) {
         self.follow_drop(open, &effect.gone, now);
         let mut hold =
@@ -132,14 +132,14 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         self.accept_token(effect.token);
     }
 
-    /// Another server ended holds.
+    /// Carries out another server's end of holds.
     pub fn follow_drop(&mut self, open: &mut OpenLock, gone: &[Gone], now: Micros) {
         for &(cause, owner) in gone {
             self.remove(open, owner, cause, now);
         }
     }
 
-    /// An effect was carried out. If an operator sent it to a master, the queue of the key is served again.
+    /// Called after an effect. If an operator sent it to a master, the queue must be served again.
     pub fn on_followed(&mut self, db: i32, name: &[u8]) {
         self.queues.mark_dirty(db, name);
     }

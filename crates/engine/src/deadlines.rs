@@ -1,9 +1,8 @@
-//! Which deadline comes next, among millions: a heap whose entries know their place.
+//! The earliest of millions of deadlines: a heap whose entries know their place.
 //!
-//! A lock that is released takes its entry with it at once, so short holds with long ttls leave
-//! nothing behind. A heap with four children a node (Johnson, "Priority queues with update and
-//! finding minimum spanning trees", 1975): half as deep as a binary one, and the four stand
-//! side by side in memory.
+//! A released lock removes its entry at once, so short holds with long ttls leave nothing behind. The heap
+//! has four children per node (Johnson, "Priority queues with update and finding minimum spanning trees",
+//! 1975): it is half as deep as a binary one, and the four are adjacent in memory.
 
 use redis_lock_core::time::Micros;
 
@@ -12,15 +11,13 @@ pub const NOWHERE: u32 = u32::MAX;
 
 const CHILDREN: usize = 4;
 
-/// What is kept among the deadlines: it is told its place whenever that changes, and is found again
-/// by it.
+/// An entry among the deadlines. It is told its place whenever that changes, and is found by it.
 pub trait Entry {
-    /// The entry now stands here; [`NOWHERE`] when it was taken out.
+    /// Notes the new place of the entry, or [`NOWHERE`] when it was removed.
     fn set_place(&self, place: u32);
 }
 
-/// Entries with a deadline each; the earliest is known at once, every change takes logarithmic
-/// time.
+/// Entries with a deadline each. The earliest is known at once; every change takes logarithmic time.
 #[derive(Debug)]
 pub(crate) struct Deadlines<E> {
     heap: Vec<(Micros, E)>,
@@ -33,20 +30,20 @@ impl<E> Default for Deadlines<E> {
 }
 
 impl<E: Entry> Deadlines<E> {
-    /// The earliest deadline, and whose it is.
+    /// Returns the earliest deadline, and its entry.
     #[inline]
     pub fn first(&self) -> Option<(Micros, &E)> {
         self.heap.first().map(|(deadline, entry)| (*deadline, entry))
     }
 
-    /// Adds an entry that is in no heap yet.
+    /// Adds an entry that is in no heap.
     pub fn insert(&mut self, deadline: Micros, entry: E) {
         self.take_memory();
         self.heap.push((deadline, entry));
         self.rise(self.heap.len() - 1);
     }
 
-    /// Takes the entry at this place out; `None` where there is none.
+    /// Removes the entry at this place, and returns it if there is one.
     pub fn remove(&mut self, place: u32) -> Option<E> {
         let place = place as usize;
         if place >= self.heap.len() {
@@ -70,12 +67,12 @@ impl<E: Entry> Deadlines<E> {
         }
     }
 
-    /// All entries, in no order.
+    /// Returns all entries, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &E> {
         self.heap.iter().map(|(_, entry)| entry)
     }
 
-    /// Takes out all entries that are not to be kept.
+    /// Removes all entries for which `keep` returns `false`.
     pub fn retain(&mut self, mut keep: impl FnMut(&E) -> bool) {
         self.heap.retain(|(_, entry)| {
             let stays = keep(entry);
@@ -96,7 +93,7 @@ impl<E: Entry> Deadlines<E> {
         }
     }
 
-    /// Moves an entry up to where its deadline belongs, and returns that place.
+    /// Moves an entry up to the place for its deadline, and returns that place.
     fn rise(&mut self, mut place: usize) -> usize {
         while place > 0 {
             let parent = (place - 1) / CHILDREN;
@@ -129,18 +126,18 @@ impl<E: Entry> Deadlines<E> {
     }
 
     fn tell(&self, place: usize) {
-        // 2^32 - 1 locks would need half a terabyte: not reached.
+        // 2^32 - 1 locks would need half a terabyte, so they are never reached.
         self.heap[place].1.set_place(place as u32);
     }
 
-    /// By a quarter at a time: to double would leave half of it idle, 16 bytes for each lock.
+    /// Grows by a quarter at a time: doubling would leave half of it idle, 16 bytes for each lock.
     fn take_memory(&mut self) {
         if self.heap.len() == self.heap.capacity() {
             self.heap.reserve_exact((self.heap.len() / 4).max(64));
         }
     }
 
-    /// After a rush of locks the memory goes back.
+    /// Shrinks after a peak in the number of locks.
     fn give_memory_back(&mut self) {
         if self.heap.capacity() > 1024 && self.heap.len() < self.heap.capacity() / 4 {
             self.heap.shrink_to(self.heap.len() * 2);
@@ -213,7 +210,7 @@ mod tests {
                     _ => {}
                 }
                 prop_assert_eq!(heap.heap.len(), list.len());
-                // Nothing stands there.
+                // There is no entry.
                 heap.reschedule(list.len() as u32, -100);
                 prop_assert!(heap.remove(list.len() as u32).is_none());
                 prop_assert_eq!(heap.first().map(|(d, _)| d), list.iter().map(|(d, _)| *d).min());

@@ -1,20 +1,18 @@
-//! The deadlock search: would waiting mean to wait for oneself?
+//! The deadlock search: whether a request would wait for itself.
 //!
-//! A node of the wait-for graph is an owner. One with a waiting request waits for the owner of
-//! each hold, and of each request ahead of it in the queue, on that key, if one of the two has limit 1.
-//! If both tolerate others, one may leave before the other: no edge, so that no alarm is false.
-//! Nor does anyone wait for itself. Of an owner's requests in one queue only the first counts: the
-//! others are answered with it.
+//! A node of the wait-for graph is an owner. A waiting owner waits for the owner of each hold, and of each
+//! request ahead of it in the queue, on that key, if one of the two has limit 1. If both tolerate others, one
+//! may leave before the other, so there is no edge and no false alarm. Nobody waits for itself. Of an owner's
+//! requests in one queue only the first counts, as the others are answered with it.
 //!
-//! The search goes from the request that has just joined, breadth first. It looks at each hold twice
-//! at most (once for requests with limit 1, once for the others), and of the requests ahead only at
-//! those whose owner waits in another queue too: the others lead nowhere that the queue does not. A
-//! request that tolerates others waits for the last one ahead of it that does not, and through that
-//! for all before.
+//! The search starts at the request that has just joined, breadth first. It looks at each hold at most twice
+//! (once for requests with limit 1, once for others), and of the requests ahead only at those whose owner
+//! also waits in another queue, since the others lead nowhere else. A request that tolerates others waits for
+//! the last one ahead of it that does not, and through that for all before.
 //!
-//! It calls nothing: it says whose holds it needs ([`Step::Holds`]), and is fed with them. What may happen
-//! meanwhile to other keys can make it miss a cycle that is being closed, or find one that has just opened,
-//! as if the request had come a moment earlier.
+//! It calls nothing: it returns whose holds it needs ([`Step::Holds`]), and is fed with them. Changes of
+//! other keys meanwhile can make it miss a cycle that is being closed, or find one that has just opened, as
+//! if the request had come a moment earlier.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -24,12 +22,12 @@ use redis_lock_core::{Bytes, Limit, Lock};
 use crate::wait_queue::Seq;
 use crate::wait_queues::{Database, QueueId, Ticket, WaitQueues};
 
-/// How much of a queue has been followed already.
+/// How much of a queue has already been followed.
 #[derive(Clone, Copy, Default)]
 struct Followed {
-    /// Requests below this, and all holds if it is not 0.
+    /// Requests below this have, and all holds if it is not 0.
     requests: Seq,
-    /// Holds with limit 1.
+    /// Whether holds with limit 1 have.
     exclusive_holds: bool,
 }
 
@@ -43,12 +41,12 @@ struct Following {
     ahead: std::ops::Range<Seq>,
 }
 
-/// A search that has begun.
+/// A search in progress.
 pub struct Search {
     db: i32,
     asker: Bytes,
     followed: HashMap<QueueId, Followed>,
-    /// Who was reached, from whom, and in which queue.
+    /// The owners that were reached, from whom, and in which queue.
     reached: HashMap<Bytes, (Bytes, QueueId)>,
     next: VecDeque<Bytes>,
     requests: Vec<(Bytes, Ticket)>,
@@ -56,21 +54,21 @@ pub struct Search {
     closing: Option<(Bytes, QueueId)>,
 }
 
-/// What a search comes to next.
+/// The next step of a search.
 pub enum Step {
-    /// It needs the lock of the key of this name, in its database: see [`Search::feed`].
+    /// The search needs the lock of this key in its database: see [`Search::feed`].
     Holds(Bytes),
-    /// It is over. If there is a cycle, over how many different locks it goes.
+    /// The search is over, with the number of different locks in the cycle if there is one.
     Done(Option<usize>),
 }
 
 impl<T> WaitQueues<T> {
-    /// A search for the cycle that this request closes, which has just joined; `None` if it can close none.
+    /// Begins a search for the cycle that this new request closes. Returns `None` if it can't close one.
     pub fn search(&self, ticket: Ticket) -> Option<Search> {
         let queue = self.queues.get(&ticket.queue)?;
         let asker = queue.get(ticket.seq)?.owner.clone();
         let database = self.databases.get(&queue.db)?;
-        // A cycle goes over two queues at least.
+        // A cycle has at least two queues.
         if database.queues.len() < 2 || requests(database, &asker).all(|first| first != ticket) {
             return None;
         }
@@ -88,7 +86,7 @@ impl<T> WaitQueues<T> {
 }
 
 impl Search {
-    /// Goes on until a lock is needed, or all is known.
+    /// Continues until a lock is needed, or the search is over.
     pub fn step<T>(&mut self, queues: &WaitQueues<T>) -> Step {
         loop {
             if let Some((last, closing)) = &self.closing {
@@ -111,7 +109,7 @@ impl Search {
         }
     }
 
-    /// Follows what one request waits for. Returns the name of its key if the holds of that are needed.
+    /// Follows what one request waits for. Returns the name of its key if its holds are needed.
     fn follow<T>(&mut self, queues: &WaitQueues<T>, (owner, ticket): (Bytes, Ticket)) -> Option<Bytes> {
         let queue = queues.queues.get(&ticket.queue)?;
         let exclusive = queue.get(ticket.seq)?.limit == Limit::EXCLUSIVE;
@@ -132,7 +130,7 @@ impl Search {
         None
     }
 
-    /// The lock that [`Step::Holds`] has asked for; `None` if there is none at the key.
+    /// Takes the lock that [`Step::Holds`] asked for, or `None` if the key has no lock.
     pub fn feed<T>(&mut self, queues: &WaitQueues<T>, lock: Option<&Lock>, now: Micros) {
         let Some(following) = self.following.take() else { return };
         for hold in lock.into_iter().flat_map(|lock| lock.live(now)) {
@@ -150,7 +148,7 @@ impl Search {
         }
     }
 
-    /// A request waits for this owner.
+    /// Adds the edge from a request to this owner.
     fn reach<T>(&mut self, queues: &WaitQueues<T>, owner: &[u8], from: &Following) {
         if owner == from.owner.as_slice() {
             return;
@@ -167,7 +165,7 @@ impl Search {
         }
     }
 
-    /// How many different queues the way from the asker to `last`, and from there back, goes through.
+    /// Returns how many different queues the path from the asker to `last` and back goes through.
     fn count(&self, last: &Bytes, closing: QueueId) -> usize {
         let mut queues = HashSet::from([closing]);
         let mut owner = last;
@@ -179,8 +177,8 @@ impl Search {
     }
 }
 
-/// The first request of an owner in each queue: its later ones there wait for no more than that,
-/// since they are answered with it.
+/// Returns the first request of an owner in each queue. Its later ones there wait for no more, since they are
+/// answered with the first.
 fn requests<'a>(database: &'a Database, owner: &Bytes) -> impl Iterator<Item = Ticket> + 'a {
     let mut last = None;
     let tickets = database.tickets(owner.as_slice()).into_iter().flatten();

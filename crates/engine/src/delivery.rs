@@ -1,9 +1,9 @@
-//! A grant to one who waited, until it is known whether its client was told.
+//! A grant to a waiter, until it is known whether it was delivered.
 //!
-//! A waiting request is *resolved* when its fate is decided, and its client answered at the end of that cycle of
-//! the event loop. In between, and until the reply has left, the server may let the client go: by CLIENT UNBLOCK,
-//! a closed connection, a change of role. Servers differ in the order of these events; here they may come in any.
-//! A grant that nobody was told of is revoked, and goes to the next.
+//! A waiting request is *resolved* once its reply is decided. Its client is answered at the end of that cycle
+//! of the event loop. Until the reply has been sent, the server may drop the client: by CLIENT UNBLOCK, a
+//! closed connection, a change of role. Servers differ in the order of these events; here any order is right.
+//! An undelivered grant is revoked, and the lock goes to the next waiter.
 
 use std::collections::BTreeMap;
 
@@ -12,21 +12,21 @@ use redis_lock_core::{Bytes, Error};
 use crate::wait_queue::Waiter;
 use crate::wait_queues::Ticket;
 
-/// What a client that waited is told.
+/// The reply to a blocked client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It has the lock, under this token.
+    /// The client has the lock, under this token.
     Granted(u64),
-    /// It does not.
+    /// The client does not have the lock.
     Nil,
     /// What is wrong.
     Failed(Error),
 }
 
-/// A hold that was given to one who waited, while it is open whether anybody was told.
+/// A hold that was given to a waiter, until it is known whether the grant was delivered.
 #[derive(Clone, Debug)]
 pub(crate) struct PendingGrant {
-    /// Where it was given: database and key. It may have been renamed or moved since.
+    /// Database and key of the grant. The lock may have been renamed or moved since.
     pub place: (i32, Bytes),
     pub owner: Bytes,
     pub token: u64,
@@ -36,7 +36,7 @@ pub(crate) struct PendingGrant {
 }
 
 impl PendingGrant {
-    /// One that answers this many requests.
+    /// Returns a grant that answers this many requests.
     pub fn new(place: (i32, Bytes), owner: Bytes, token: u64, requests: usize) -> Self {
         PendingGrant { place, owner, token, undecided: requests, told: false }
     }
@@ -45,17 +45,17 @@ impl PendingGrant {
 /// The number of a pending grant.
 pub(crate) type GrantId = u64;
 
-/// A request whose fate is decided, and whose client is not answered.
+/// A resolved request whose client is not answered.
 pub(crate) struct Resolved<C> {
     pub client: C,
     pub client_id: u64,
     pub outcome: Outcome,
     pub grant: Option<GrantId>,
-    /// Whether the server was asked to have it answered: until then, what it asks for is its own doing.
+    /// Whether the server was asked to have it answered: until then, a reply is the server's own decision.
     pub called: bool,
 }
 
-/// All that is on its way to clients.
+/// All replies that have not been delivered.
 pub(crate) struct Delivery<C> {
     pub resolved: BTreeMap<Ticket, Resolved<C>>,
     pub uncalled: Vec<Ticket>,
@@ -85,13 +85,13 @@ impl<C> Default for Delivery<C> {
 }
 
 impl<C> Delivery<C> {
-    /// Returns whether no grant is to be revoked.
+    /// Returns whether no grant must be revoked.
     #[inline]
     pub fn is_idle(&self) -> bool {
         self.undelivered.is_empty() && self.revoking.is_empty()
     }
 
-    /// Returns whether it is open for any grant whether its client was told.
+    /// Returns whether there is a grant of which it is open whether it was delivered.
     pub fn is_pending(&self) -> bool {
         !self.pending.is_empty()
     }
@@ -102,7 +102,7 @@ impl<C> Delivery<C> {
         self.last
     }
 
-    /// This request has left its queue; `grant` if it is answered with a hold that was made for it.
+    /// Resolves a request that has left its queue. `grant` is the hold that was made for it, if any.
     pub fn resolve(
         &mut self,
         (ticket, waiter): (Ticket, Waiter<C>),
@@ -114,7 +114,7 @@ impl<C> Delivery<C> {
         self.uncalled.push(ticket);
     }
 
-    /// One of the requests that a grant answers was told, or never will be.
+    /// Notes whether one of the requests that a grant answers was delivered, or never will be.
     pub fn decide(&mut self, id: GrantId, told: bool) {
         let Some(grant) = self.pending.get_mut(&id) else { return };
         grant.undecided = grant.undecided.saturating_sub(1);
@@ -125,7 +125,7 @@ impl<C> Delivery<C> {
         }
     }
 
-    /// A client is closed, whose reply was sent or not.
+    /// Called when a client is closed. `told` is whether its reply was sent.
     pub fn close(&mut self, client: u64, told: bool) {
         let (its, others) = self.told.drain(..).partition(|(other, _)| *other == client);
         self.told = others;
@@ -133,14 +133,14 @@ impl<C> Delivery<C> {
         its.into_iter().for_each(|(_, grant)| self.decide(grant, told));
     }
 
-    /// A lock was renamed or moved, and is here now.
+    /// Notes that a lock was renamed or moved to this key.
     pub fn note_move(&mut self, db: i32, name: &[u8]) {
         if self.is_pending() {
             self.moved.push((db, name.into()));
         }
     }
 
-    /// No grant is open any more that a lock could have been moved with.
+    /// Forgets moves once no grant is open that a lock could have been moved with.
     #[inline]
     pub fn forget_moves(&mut self) {
         if !self.moved.is_empty() && !self.is_pending() && self.is_idle() {
@@ -148,7 +148,7 @@ impl<C> Delivery<C> {
         }
     }
 
-    /// The next place where the hold of a grant may be that was not delivered: database and key, owner, token.
+    /// Returns the next place that may have the hold of an undelivered grant, its owner and its token.
     pub fn next_revocation(&mut self) -> Option<((i32, Bytes), Bytes, u64)> {
         if self.revoking.is_empty() {
             let PendingGrant { place, owner, token, .. } = self.undelivered.pop()?;

@@ -1,4 +1,4 @@
-//! The engine: what a server knows besides its keys.
+//! The engine: the state of a server besides its keys.
 
 use redis_lock_core::time::{after_ms, ms_until, Micros};
 use redis_lock_core::{Error, Lock, Tokens};
@@ -10,23 +10,23 @@ use crate::slot::Slot;
 use crate::totals::Totals;
 use crate::wait_queues::{QueueId, WaitQueues};
 
-/// No event tells when the server takes writes again that it has refused, or when the cooldown is over;
-/// after this time such queues are tried again, in microseconds.
+/// Interval at which deferred queues are retried, in microseconds: no event tells when the server again takes
+/// writes that it has refused, or when the cooldown is over.
 const RETRY: Micros = 50_000;
 
-/// What the engine is told with every request.
+/// The inputs of every request.
 pub struct Conditions<'a, C> {
-    /// Now, on a clock that nobody can set.
+    /// The current time, on a clock that nobody can set.
     pub now: Micros,
     /// For how long after a start or a promotion no lock is granted, in milliseconds.
     pub cooldown_ms: i64,
-    /// Whether replicas or an AOF may be there to hear of changes.
+    /// Whether there may be replicas or an AOF that need the changes.
     pub propagate: bool,
-    /// Returns whether the user of a client that waited may still acquire what it waits for.
+    /// Returns whether the user of a blocked client may still acquire what it waits for.
     pub may_acquire: &'a dyn Fn(&C) -> bool,
 }
 
-/// One server. `S` is where the keyspace keeps a lock, `C` a client that waits.
+/// One server. `S` is the place of a lock in the keyspace, `C` a blocked client.
 pub struct Engine<S, C> {
     wall_at_zero: u64,
     tokens: Tokens,
@@ -48,8 +48,8 @@ pub struct Engine<S, C> {
 }
 
 impl<S: Slot, C: Clone> Engine<S, C> {
-    /// A server that has just been started, when the wall clock showed this, in microseconds since 1970; its
-    /// own clock shows 0.
+    /// Returns a server that was just started, when the wall clock showed this time in microseconds since
+    /// 1970. Its own clock shows 0.
     pub fn new(wall_clock: u64, replica: bool) -> Self {
         Engine {
             wall_at_zero: wall_clock,
@@ -70,12 +70,12 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         }
     }
 
-    /// The token counter.
+    /// Returns the token counter.
     pub fn tokens(&self) -> Tokens {
         self.tokens
     }
 
-    /// A token was granted here or has arrived: later ones are greater.
+    /// Takes a token that was granted here or has arrived. Later tokens are greater.
     #[inline]
     pub fn accept_token(&mut self, token: u64) {
         self.tokens.accept(token);
@@ -89,20 +89,20 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         self.tokens.check_fence(self.token_clock(now), token)
     }
 
-    /// The next token, for a request that wants at least `fence`.
+    /// Returns the next token, for a request that wants at least `fence`.
     #[inline]
     pub(crate) fn next_token(&self, now: Micros, fence: Option<u64>) -> Result<u64, Error> {
         self.tokens.next(self.token_clock(now), fence)
     }
 
-    /// The clock that tokens follow: the wall clock at the start plus the time since.
+    /// Returns the clock that tokens follow: the wall clock at the start plus the time since then.
     #[inline]
     pub(crate) fn token_clock(&self, now: Micros) -> u64 {
         self.wall_at_zero.saturating_add_signed(now)
     }
 
-    /// The role has changed. A new master's tokens are above what the former one granted unseen, and its
-    /// cooldown begins; on a replica no hold ends with a connection.
+    /// Takes a change of role. A new master's tokens are above those that the former one may have granted,
+    /// and its cooldown begins. On a replica no hold ends with a connection.
     pub fn on_role(&mut self, is_master: bool, wall_clock: u64, now: Micros) {
         self.replica = !is_master;
         if is_master {
@@ -116,7 +116,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         }
     }
 
-    /// A data set is being loaded, or no longer: its commands are carried out, not decided.
+    /// Takes the begin or end of loading a data set, whose commands are carried out, not decided.
     pub fn on_loading(&mut self, loading: bool) {
         self.loading = loading;
         if !loading {
@@ -124,18 +124,18 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         }
     }
 
-    /// Returns whether this server replicates another one.
+    /// Returns whether this server is a replica.
     pub fn is_replica(&self) -> bool {
         self.replica
     }
 
-    /// Returns whether others decide about holds, and this server only carries out what they decided.
+    /// Returns whether others decide about holds, and this server only carries their decisions out.
     #[inline]
     pub fn is_passive(&self) -> bool {
         self.replica || self.loading
     }
 
-    /// What is left of the cooldown, in milliseconds.
+    /// Returns the rest of the cooldown, in milliseconds.
     pub fn cooldown_left_ms(&self, cooldown_ms: i64, now: Micros) -> i64 {
         match cooldown_ms {
             0 => 0,
@@ -151,41 +151,41 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         }
     }
 
-    /// How many holds there are.
+    /// Returns how many holds there are.
     pub fn held(&self) -> u64 {
         self.held
     }
 
-    /// Totals since the start.
+    /// Returns the totals since the start.
     pub fn totals(&self) -> &Totals {
         &self.totals
     }
 
-    /// Everybody who waits.
+    /// Returns the queues of all waiters.
     pub fn queues(&self) -> &WaitQueues<C> {
         &self.queues
     }
 
-    /// Returns whether it must be told of clients that are closed.
+    /// Returns whether the engine must be told of closed clients.
     #[inline]
     pub fn watches_clients(&self) -> bool {
         self.watches_clients
     }
 
-    /// A queue can't be served now: that is tried again soon.
+    /// Defers a queue that can't be served now.
     pub(crate) fn defer(&mut self, queue: QueueId, now: Micros) {
         self.queues.defer(queue);
         self.retry_at.get_or_insert(now + RETRY);
     }
 
-    /// If that moment has come, all queues that were deferred are to be served again.
+    /// Marks all deferred queues to be served again, if it is time.
     pub(crate) fn retry_deferred(&mut self, now: Micros) {
         if self.retry_at.take_if(|at| *at <= now).is_some() {
             self.queues.retry_deferred();
         }
     }
 
-    /// The next moment at which something is due by itself.
+    /// Returns the next moment at which something expires by itself.
     #[inline]
     pub fn next_moment(&self) -> Option<Micros> {
         let hold = self.deadlines.first().map(|(deadline, _)| deadline).filter(|_| !self.is_passive());
@@ -195,13 +195,13 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         [hold, self.next_time_out(), self.retry_at].into_iter().flatten().min()
     }
 
-    /// Returns whether something is to be done as soon as the running command is over.
+    /// Returns whether there is work for the time after the running command.
     #[inline]
     pub fn has_work(&self) -> bool {
         self.queues.next_unserved().is_some() || !self.closed.is_empty() || !self.delivery.is_idle()
     }
 
-    /// A cycle of the event loop ends: who has left a key is gone.
+    /// Ends a cycle of the event loop: locks that have left their keys are gone.
     #[inline]
     pub fn end_cycle(&mut self) {
         self.departures.clear();

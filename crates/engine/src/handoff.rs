@@ -1,4 +1,4 @@
-//! Serving a queue: whose turn it is, is given the lock as soon as it is free.
+//! Handoff: granting a lock to the next waiters as soon as it is free.
 
 use redis_lock_core::decision::{key_status, KeyStatus};
 use redis_lock_core::time::{ms_since, Micros};
@@ -12,13 +12,13 @@ use crate::totals::add;
 use crate::wait_queue::Waiter;
 use crate::wait_queues::{QueueId, Ticket};
 
-/// How many owners are granted one lock at a time: some 1 ms of work. The rest comes with the next visit, or
-/// with the next command on the key.
+/// How many owners are granted one lock at a time: about 1 ms of work. The rest follows with the next visit,
+/// or with the next command on the key.
 const MAX_GRANTED: usize = 128;
 
 impl<S: Slot, C: Clone> Engine<S, C> {
-    /// Brings an open lock up to date before anything is decided about it: who has waited too long leaves, holds
-    /// past their deadline go, and the queue is served.
+    /// Updates an open lock before any decision about it: timed-out waiters leave, expired holds are removed,
+    /// and the queue is served.
     #[inline]
     pub(crate) fn expire_and_serve(&mut self, open: &mut OpenLock, at: &Conditions<C>) {
         if let Some(queue) = open.queue {
@@ -36,8 +36,8 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         }
     }
 
-    /// Grants the lock to all whose turn it is, from the front up to the first that does not fit. Returns whether
-    /// there are more of them than are served at a time.
+    /// Grants the lock to waiters from the front, up to the first that does not fit. Returns whether there
+    /// are more of them than are served at a time.
     #[cold]
     pub(crate) fn grant_waiters(&mut self, open: &mut OpenLock, queue: QueueId, at: &Conditions<C>) -> bool {
         if self.check_cooldown(at).is_err() {
@@ -57,8 +57,8 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         true
     }
 
-    /// Grants the lock to one owner, to whom all of these requests belong, in their order: the first makes the
-    /// hold (or it was there already), the others renew it. Only then is any of them answered.
+    /// Grants the lock to one owner, whose requests these are, in their order. The first makes the hold
+    /// (unless it exists), the others renew it. They are answered only after that.
     fn hand_over(&mut self, open: &mut OpenLock, waiters: Vec<(Ticket, Waiter<C>)>, at: &Conditions<C>) {
         let Some(owner) = waiters.first().map(|(_, waiter)| waiter.owner.clone()) else { return };
         self.purge_owner(open, owner.as_slice(), at.now);
@@ -94,7 +94,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         let token = match key_status(open.lock, false, waiter.owner.as_slice(), waiter.limit, at.now) {
             KeyStatus::Own(token) => token.max(waiter.fence.unwrap_or(0)),
             KeyStatus::OtherLimit => return Err(Error::OtherLimit),
-            // Held cannot be, of one whose turn it is.
+            // It can't be held by others, as it is this waiter's turn.
             KeyStatus::Free | KeyStatus::Held => self.next_token(at.now, waiter.fence)?,
         };
         self.accept_token(token);
@@ -102,7 +102,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         Ok(())
     }
 
-    /// Those who have waited too long leave a queue.
+    /// Removes all timed-out waiters from a queue.
     pub(crate) fn time_out_all(&mut self, queue: QueueId, now: Micros) {
         while self.time_out(queue, now) {}
     }

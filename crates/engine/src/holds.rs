@@ -1,4 +1,4 @@
-//! What is done to the holds of an open lock, and what follows from it: totals, sessions, events, effects.
+//! Changes to the holds of an open lock, and their consequences: totals, sessions, events, effects.
 
 use redis_lock_core::decision::{Grant, Granted};
 use redis_lock_core::effect::Cause;
@@ -10,13 +10,13 @@ use crate::open_lock::{Event, OpenLock};
 use crate::slot::Slot;
 use crate::totals::{add, Totals};
 
-/// How many holds of one lock are removed at a time: what a crowd leaves behind does not block clients.
+/// How many holds of one lock are removed at a time, so that a large number does not block clients.
 const MAX_PURGED: usize = 128;
 
 impl<S: Slot, C: Clone> Engine<S, C> {
-    /// Opens the lock of a key to decide about it, or `to_follow` what was decided elsewhere. `lock` is empty
-    /// if the key is; `expires` says whether somebody gave the key an expiry.
-    // Always: what it returns is large, and is made where it stays.
+    /// Opens the lock of a key to decide about it, or `to_follow` a decision made elsewhere. `lock` is empty
+    /// if the key is. `expires` is whether the key has an expiry that somebody set.
+    // Always inlined: the result is large, and is built in place.
     #[inline(always)]
     pub fn open<'k>(
         &self,
@@ -30,7 +30,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         OpenLock::new(place, lock, expires, queue, !to_follow && !self.is_passive())
     }
 
-    /// The lock in this slot has changed: its earliest deadline counts.
+    /// Updates the deadline of the changed lock in this slot.
     #[inline]
     pub fn on_stored(&mut self, slot: S, lock: &Lock) {
         match (lock.earliest(), slot.place()) {
@@ -42,9 +42,9 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         }
     }
 
-    /// Removes what is past its deadline, so that it is told before what is decided next. Returns whether there
-    /// was any. A part of a crowd is left to later visits: a hold past its deadline counts in no decision. A
-    /// server that only follows removes nothing by time.
+    /// Removes expired holds, so that their end is announced before the next decision. Returns whether there
+    /// were any. Of a large number, some are left to later visits, as an expired hold counts in no decision.
+    /// A server that only follows expires nothing.
     #[inline]
     pub(crate) fn purge(&mut self, open: &mut OpenLock, now: Micros) -> bool {
         let any = open.decided && open.lock.earliest().is_some_and(|deadline| deadline <= now);
@@ -62,7 +62,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         }
     }
 
-    /// Removes this owner's hold if it is past its deadline.
+    /// Removes this owner's hold if it has expired.
     #[inline]
     pub(crate) fn purge_owner(&mut self, open: &mut OpenLock, owner: &[u8], now: Micros) {
         if open.decided && open.hold(owner).is_some_and(|hold| !hold.is_live(now)) {
@@ -70,7 +70,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         }
     }
 
-    /// Carries a grant out; `own` if it is the running command that is granted what it asked for.
+    /// Carries a grant out. `own` is whether the running command is granted what it asked for.
     #[inline]
     pub(crate) fn grant(&mut self, open: &mut OpenLock, grant: &Grant, own: bool, at: &Conditions<C>) {
         let persisted = open.persist();
@@ -131,7 +131,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         }
     }
 
-    /// Puts a whole hold in, as another server has it.
+    /// Stores a whole hold, as another server has it.
     pub(crate) fn put(&mut self, open: &mut OpenLock, hold: Hold) {
         let differs =
             |old: &Hold| old.token != hold.token || old.meta() != hold.meta() || old.limit() != hold.limit();
@@ -168,7 +168,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         open.gone.push((cause, hold.into_owner()));
     }
 
-    /// A connection that this owner's hold was bound to is closed: if it was the last, the hold ends.
+    /// Unbinds this owner's hold from a closed connection. If it was the last one, the hold ends.
     pub(crate) fn close_session(&mut self, open: &mut OpenLock, owner: &[u8], client: u64, now: Micros) {
         if open.lock.change(owner, |hold| hold.unbind(client)) == Some(true) {
             self.remove(open, owner, Cause::SessionClosed, now);
@@ -183,7 +183,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         }
     }
 
-    /// Removes this owner's hold from the index; it stays bound.
+    /// Removes this owner's hold from the index. The hold stays bound.
     #[cold]
     pub(crate) fn unbind(&mut self, open: &OpenLock, owner: &[u8]) {
         if let Some(hold) = open.hold(owner).filter(|hold| !hold.sessions().is_empty()) {
@@ -191,8 +191,8 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         }
     }
 
-    /// Removes the hold of a grant that was not delivered, if it is as it was given: who asked again meanwhile was
-    /// told of it.
+    /// Revokes an undelivered grant, if its hold is unchanged: an owner that asked again meanwhile got a
+    /// reply that told of it.
     pub(crate) fn revoke(&mut self, open: &mut OpenLock, (owner, token): (&[u8], u64), now: Micros) {
         if open.hold(owner).is_some_and(|hold| hold.undelivered && hold.token == token) {
             self.remove(open, owner, Cause::Released, now);
@@ -207,7 +207,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
     }
 }
 
-/// A changed deadline alone touches nobody who watches the key.
+/// A changed deadline alone is no change for clients that watch the key.
 fn renewed<C>(open: &mut OpenLock, owner: &[u8], renewal: Renewal, persisted: bool, at: &Conditions<C>) {
     if renewal.any() || persisted {
         open.touched |= renewal.token || renewal.meta || persisted;
@@ -216,7 +216,7 @@ fn renewed<C>(open: &mut OpenLock, owner: &[u8], renewal: Renewal, persisted: bo
     }
 }
 
-/// Notes this owner's hold as it is now, and before it what went.
+/// Records this owner's hold as it is now, after the holds that ended.
 fn propagate<C>(open: &mut OpenLock, owner: &[u8], at: &Conditions<C>) {
     if open.decided && at.propagate {
         let gone = std::mem::take(&mut open.gone);

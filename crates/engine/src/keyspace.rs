@@ -1,4 +1,4 @@
-//! Locks that come and go by other ways than the LOCK commands: DEL, RENAME, MOVE, SWAPDB, FLUSH, RESTORE, a loaded
+//! Locks that come and go other than by LOCK commands: DEL, RENAME, MOVE, SWAPDB, FLUSH, RESTORE, a loaded
 //! data set. Deadlines, sessions, queues and totals follow.
 
 use redis_lock_core::time::{ms_since, Micros};
@@ -8,17 +8,17 @@ use crate::engine::Engine;
 use crate::slot::Slot;
 use crate::totals::add;
 
-/// Where a lock comes from that arrives at a key.
+/// The origin of a lock that arrives at a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// RESTORE, or a data set: its tokens are new here.
+    /// RESTORE or a data set: its tokens are new here.
     Outside,
     /// RENAME or MOVE: it just left another key.
     OtherKey,
 }
 
 impl<S: Slot, C: Clone> Engine<S, C> {
-    /// A lock has arrived at the key that its slot names: its deadline counts from here on.
+    /// Takes a lock that has arrived at the key of its slot. Its deadline counts from now on.
     pub fn on_added(&mut self, slot: S, from: Origin) {
         let (db, name) = slot.home();
         let place = (db, name.as_slice());
@@ -38,9 +38,9 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         self.queues.mark_dirty(db, name.as_slice());
     }
 
-    /// The lock in this slot leaves its key, or is freed after it left by a way that told nobody. What the engine
-    /// removed is empty by then, so what is left in it was removed by others. Returns whether there was any: it
-    /// may turn up at another key.
+    /// Takes a lock that leaves its key, or is freed after it left unnoticed. A lock that the engine removed
+    /// is empty by then, so remaining holds were removed by others. Returns whether there are any: they may
+    /// arrive at another key.
     pub fn on_removed(&mut self, slot: S, now: Micros) -> bool {
         self.deadlines.remove(slot.place());
         if slot.with_lock(|lock| lock.is_empty()) {
@@ -55,15 +55,15 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         true
     }
 
-    /// The lock in this slot left its key by a way that told nobody, and is not freed so far. It stays among the
-    /// deadlines until nobody looks at it any more: who frees it, maybe on another thread, goes by that.
+    /// Takes a lock that left its key unnoticed, and was not freed. It stays among the deadlines until nobody
+    /// looks at it any longer, because the code that frees it, perhaps on another thread, relies on that.
     pub(crate) fn on_vanished(&mut self, slot: S, now: Micros) {
         self.count_removed(slot, now);
         slot.with_lock(std::mem::take);
         self.deadlines.remove(slot.place());
     }
 
-    /// A database, or all, are being emptied.
+    /// Takes the flush of a database, or of all.
     pub fn on_flushed(&mut self, db: Option<i32>, now: Micros) {
         let mut deadlines = std::mem::take(&mut self.deadlines);
         deadlines.retain(|slot| {
@@ -77,7 +77,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         self.queues.mark_all_dirty(db);
     }
 
-    /// Two databases have changed numbers.
+    /// Takes a swap of the numbers of two databases.
     pub fn on_swapped(&mut self, first: i32, second: i32) {
         for slot in self.deadlines.iter() {
             if slot.db() == first {
@@ -97,14 +97,14 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         [first, second].into_iter().for_each(|db| self.queues.mark_all_dirty(Some(db)));
     }
 
-    /// The highest token of a lock that arrives, if it would spoil this server's counter. The data set or the
-    /// master of a server may bring in any: there the counter came with it.
+    /// Returns the highest token of an arriving lock, if it would spoil this server's counter. The data set
+    /// or the master of a server may bring in any token, since the counter came with it.
     pub fn excessive_token(&self, lock: &Lock, now: Micros) -> Option<u64> {
         let highest = lock.holds().map(|hold| hold.token).max().filter(|_| !self.is_passive())?;
         (highest >= TOKEN_END || self.check_token(highest, now).is_err()).then_some(highest)
     }
 
-    /// Counts holds that are gone or go elsewhere. Returns how long they had been held, in milliseconds.
+    /// Counts holds that are gone or moved. Returns how long they had been held, in milliseconds.
     fn count_removed(&mut self, slot: S, now: Micros) -> u64 {
         let (db, name) = slot.home();
         slot.with_lock(|lock| {
@@ -113,7 +113,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
             if self.is_passive() {
                 return 0;
             }
-            // Wrapping, as the total: a forged time held may be anything.
+            // Wrapping, like the total: a forged time held may have any value.
             let held_ms =
                 lock.holds().fold(0u64, |sum, hold| sum.wrapping_add(ms_since(hold.since, now) as u64));
             add(&mut self.totals.removed, lock.len() as u64);
@@ -122,9 +122,9 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         })
     }
 
-    /// A lock that has left its key was renamed or moved.
+    /// Reverts the count of a removed lock that turns out to be renamed or moved.
     fn take_back_departure(&mut self, slot: S, lock: &Lock) {
-        // The latest: the same slot may have been another lock's before.
+        // The latest one: the same slot may have been that of another lock before.
         if let Some(at) = self.departures.iter().rposition(|(departed, _)| *departed == slot) {
             let (_, held_ms) = self.departures.remove(at);
             self.totals.removed = self.totals.removed.saturating_sub(lock.len() as u64);

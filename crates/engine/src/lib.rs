@@ -1,23 +1,23 @@
-//! One server, as a pure state machine over `redis-lock-core`: everything that is decided about its locks.
+//! One server, as a pure state machine over `redis-lock-core`: all decisions about its locks.
 //!
 //! No Redis, no clock, no I/O, no randomness. What the engine cannot know is an input: time, role, what the
-//! server allows, and what became of a client that waits ([`Conditions`], and the methods named `on_…`). What
-//! it wants done is an output: an [`OpenLock`] comes back with its lock changed and with the effects to carry
-//! out; [`Engine::take_resolved`] names the clients to be answered; [`Engine::next_visit`] the keys to be opened.
+//! server allows, what became of a blocked client ([`Conditions`], and the methods `on_…`). The output is an
+//! [`OpenLock`] with its lock changed and the effects to carry out, the clients to be answered
+//! ([`Engine::take_resolved`]) and the keys to be opened ([`Engine::next_visit`]).
 //!
-//! The engine never calls the server, so nothing changes while one of its methods runs. Its caller carries
-//! effects out only when the method has returned: other modules may send commands right there.
+//! The engine never calls the server, so nothing changes while one of its methods runs. The caller carries
+//! effects out only after the method has returned, because other modules may send commands then.
 //!
-//! What is where:
+//! The modules:
 //!
-//! - [`OpenLock`]: the lock of one open key, and what was done to it; `holds` does it.
+//! - [`OpenLock`]: the lock of one open key, and the changes to it, which `holds` makes.
 //! - `commands`: ACQUIRE, EXTEND, RELEASE, and the effects of another server.
-//! - `handoff`: whose turn it is, is given the lock.
-//! - `waiting`, [`WaitQueues`], [`Search`]: who waits, and whether somebody would wait for itself.
-//! - `delivery`, `replies`: a grant to one who waited, until it is known whether the client was told.
+//! - `handoff`: grants the lock to the next waiters.
+//! - `waiting`, [`WaitQueues`], [`Search`]: the waiters, and the search for cycles.
+//! - `delivery`, `replies`: a grant to a waiter, until it is known whether it was delivered.
 //! - `sessions`: holds that end with a connection.
 //! - `keyspace`: DEL, RENAME, MOVE, SWAPDB, FLUSH, RESTORE.
-//! - `visits`, `deadlines`: what is due outside commands.
+//! - `visits`, `deadlines`: work outside commands.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

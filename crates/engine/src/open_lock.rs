@@ -1,4 +1,4 @@
-//! The lock of one open key: what the engine works on, and the effects that this has.
+//! The lock of one open key, which the engine changes, and the effects of that.
 
 use redis_lock_core::effect::Cause;
 use redis_lock_core::{Bytes, Hold, Lock};
@@ -6,61 +6,61 @@ use smallvec::SmallVec;
 
 use crate::wait_queues::QueueId;
 
-/// What is told to subscribers, one for each hold that changed.
+/// An event for subscribers, one for each hold that changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A new hold.
     Acquired,
-    /// A hold that goes on.
+    /// A hold that was extended.
     Extended,
     /// A hold that was released, or ended with its connection.
     Released,
-    /// A hold that ended at its deadline.
+    /// A hold that expired.
     Expired,
 }
 
-/// A hold that went: why, and whose.
+/// A hold that ended: the cause, and its owner.
 pub type Gone = (Cause, Bytes);
 
-/// What replicas and the AOF are told: a whole hold as it is now, after those that went before it, so that a lock
-/// that passes on is at no time without a hold.
+/// A change for replicas and the AOF: a whole hold as it is now, after the ones that ended before it, so that
+/// a lock that is handed over is never without a hold.
 pub type Effect = (Hold, SmallVec<[Gone; 1]>);
 
-/// What is left to replicate after the effects.
+/// What must be propagated after the effects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest<'a> {
     /// Nothing.
     Nothing,
-    /// The running command as it is.
+    /// The running command, verbatim.
     Verbatim,
-    /// These holds went.
+    /// The end of these holds.
     Drop(&'a [Gone]),
 }
 
-/// The lock of a key that was opened for one command or one visit. The order in which its caller carries out
-/// what has changed: store, replicate, and when that is done for all keys of the command, tell.
+/// The lock of a key that was opened for one command or one visit. The caller stores and propagates the
+/// changes, and sends events once that is done for all keys of the command.
 pub struct OpenLock<'k> {
     /// Database and name of the key.
     pub place: (i32, &'k [u8]),
     /// The lock as it is now; empty if the key is.
     pub lock: &'k mut Lock,
     pub(crate) queue: Option<QueueId>,
-    /// Whether this server decides, or carries out what another one decided.
+    /// Whether this server decides, rather than carry out what another one decided.
     pub(crate) decided: bool,
-    /// Whether somebody gave the key an expiry that is still there.
+    /// Whether the key still has an expiry, which somebody has set.
     expires: bool,
-    /// Whether that expiry is to be removed.
+    /// Whether that expiry must be removed.
     pub persist: bool,
-    /// Whether clients that watch the key or have cached it are to be told.
+    /// Whether clients that watch the key or have cached it must be notified.
     pub touched: bool,
-    /// What to replicate, in order.
+    /// What to propagate, in order.
     pub effects: Vec<Effect>,
-    /// After that: the running command was granted what it asked for, a new exclusive hold without META, under this
-    /// token. Then comes [`OpenLock::rest`].
+    /// Propagated next: the token of a new exclusive hold without META, if the running command was granted
+    /// one. Then comes [`OpenLock::rest`].
     pub granted: Option<u64>,
-    /// What to tell subscribers, in order. If there is nothing, nothing has changed.
+    /// The events for subscribers, in order. If there are none, nothing has changed.
     pub events: SmallVec<[Event; 4]>,
-    /// What went, and is in no effect so far.
+    /// Holds that ended, and are not part of an effect so far.
     pub(crate) gone: SmallVec<[Gone; 1]>,
 }
 
@@ -88,14 +88,14 @@ impl<'k> OpenLock<'k> {
         }
     }
 
-    /// This owner's hold.
+    /// Returns this owner's hold.
     #[inline]
     pub(crate) fn hold(&self, owner: &[u8]) -> Option<&Hold> {
         self.lock.get(owner)
     }
 
-    /// What is left to replicate. A release that is all that happened is told by the running command itself,
-    /// if that `is_release`.
+    /// Returns what must be propagated after the effects. If nothing but a release happened, and the running
+    /// command `is_release`, it is propagated verbatim.
     #[inline]
     pub fn rest(&self, is_release: bool) -> Rest<'_> {
         if !self.decided || (is_release && matches!(self.events.as_slice(), [Event::Released])) {
@@ -107,7 +107,7 @@ impl<'k> OpenLock<'k> {
         }
     }
 
-    /// Returns whether an expiry is removed by this.
+    /// Removes the expiry. Returns whether there was one.
     #[inline]
     pub(crate) fn persist(&mut self) -> bool {
         let expired = std::mem::take(&mut self.expires);

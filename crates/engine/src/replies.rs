@@ -1,4 +1,4 @@
-//! What becomes of the replies to those who waited.
+//! The replies to waiters.
 
 use crate::delivery::{GrantId, Outcome, Resolved};
 use crate::engine::Engine;
@@ -6,14 +6,14 @@ use crate::slot::Slot;
 use crate::wait_queues::Ticket;
 
 impl<S: Slot, C: Clone> Engine<S, C> {
-    /// Returns whether a client is to be answered at the end of the cycle.
+    /// Returns whether a client must be answered at the end of the cycle.
     #[inline]
     pub fn has_resolved(&self) -> bool {
         !self.delivery.uncalled.is_empty()
     }
 
-    /// The clients that are to be answered now. For each the server asks [`Engine::on_reply`], unless it has let
-    /// the client go.
+    /// Returns the clients that must be answered now. The server calls [`Engine::on_reply`] for each, unless
+    /// it has dropped the client.
     pub fn take_resolved(&mut self) -> Vec<C> {
         let uncalled = std::mem::take(&mut self.delivery.uncalled);
         let mut call = |ticket: &Ticket| {
@@ -24,8 +24,8 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         uncalled.iter().filter_map(&mut call).collect()
     }
 
-    /// The server writes the reply of a request that waited: by the module's wish, or for a reason of its own
-    /// (CLIENT UNBLOCK … TIMEOUT), and then it is nil whatever was decided meanwhile.
+    /// Returns the reply of a waiter, which the server writes now. If the server does so on its own (CLIENT
+    /// UNBLOCK … TIMEOUT), the reply is nil even if another one was decided meanwhile.
     pub fn on_reply(&mut self, ticket: Ticket) -> Outcome {
         let called = self.delivery.resolved.get(&ticket).is_some_and(|resolved| resolved.called);
         match self.delivery.resolved.remove(&ticket) {
@@ -40,7 +40,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         }
     }
 
-    /// The server has let the client of a request go: it will not be told anything that it was not told.
+    /// Called when the server has dropped the client of a request, which gets no further reply.
     pub fn on_disconnected(&mut self, ticket: Ticket) {
         let resolved = self.delivery.resolved.remove(&ticket);
         self.give_up(ticket, resolved.and_then(|resolved| resolved.grant));
@@ -53,7 +53,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         }
     }
 
-    /// The replies of the last cycle have left the server: a connection that is closed from here on was told.
+    /// Called when the replies of the last cycle have been sent: they count as delivered from now on.
     #[inline]
     pub fn on_replies_sent(&mut self) {
         for (_, grant) in std::mem::take(&mut self.delivery.told) {
@@ -66,8 +66,8 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         self.delivery.told.iter().any(|(told, _)| *told == client)
     }
 
-    /// A client was closed: its holds are visited. If it was granted a lock in this cycle, `told` says whether its
-    /// reply was sent; see [`Engine::is_being_told`].
+    /// Called when a client was closed, so its holds must be visited. If it was granted a lock in this cycle,
+    /// `told` is whether its reply was sent; see [`Engine::is_being_told`].
     pub fn on_client_closed(&mut self, client: u64, told: bool) {
         if self.sessions.contains(client) {
             self.closed.push(client);

@@ -1,19 +1,19 @@
-//! Where a keyspace keeps a lock.
+//! The place of a lock in a keyspace.
 
 use redis_lock_core::{Bytes, Lock};
 
 use crate::deadlines::Entry;
 
-/// A handle of the place where the lock of one key is stored. Handles are the same if and only if the place is.
+/// A handle of the place of one key's lock. Two handles are equal if and only if their places are.
 pub trait Slot: Entry + Copy + Eq {
-    /// Where it stands among the deadlines, as told last; [`NOWHERE`](crate::NOWHERE) at first.
+    /// Returns its last place among the deadlines; [`NOWHERE`](crate::NOWHERE) at first.
     fn place(&self) -> u32;
-    /// Database and name of its key.
+    /// Returns database and name of its key.
     fn home(&self) -> (i32, Bytes);
-    /// The number of its database.
+    /// Returns the number of its database.
     fn db(&self) -> i32;
-    /// Its database got another number.
+    /// Notes that its database got another number.
     fn set_db(&self, db: i32);
-    /// Lends the lock. The engine calls this only from methods that no [`OpenLock`](crate::OpenLock) is lent to.
+    /// Lends the lock. Called only by engine methods to which no [`OpenLock`](crate::OpenLock) is lent.
     fn with_lock<R>(&self, with: impl FnOnce(&mut Lock) -> R) -> R;
 }

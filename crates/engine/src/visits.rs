@@ -1,4 +1,4 @@
-//! What is due outside commands: keys to be opened, in the order that the contract gives.
+//! Work outside commands: the keys to be opened, in the order that the contract defines.
 
 use redis_lock_core::time::Micros;
 use redis_lock_core::Bytes;
@@ -9,10 +9,10 @@ use crate::sessions::Bound;
 use crate::slot::Slot;
 use crate::wait_queues::QueueId;
 
-/// How many of those who wait for a key of another type are told at a time.
+/// How many waiters for a key of another type are answered at a time.
 const MAX_SENT_AWAY: usize = 1_000;
 
-/// A key that is to be opened outside a command, and why.
+/// A key that must be opened outside a command, and the reason.
 pub struct Visit<S> {
     /// The number of its database.
     pub db: i32,
@@ -22,39 +22,38 @@ pub struct Visit<S> {
 }
 
 enum Task<S> {
-    /// A grant of this owner, under this token, was not delivered.
+    /// A grant of this owner under this token was not delivered, and must be revoked.
     Revoke(Bytes, u64),
     /// A client was closed.
     CloseSession(u64, Bound),
-    /// A deadline has come, of the lock in this slot.
+    /// A deadline of the lock in this slot has passed.
     Expire(S),
-    /// A queue is to be served.
+    /// A queue must be served.
     Serve(QueueId),
 }
 
-/// What a visit came to.
+/// The result of a visit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visited {
-    /// The lock was brought up to date: whether holds have expired, and whether there are more of those whose turn
-    /// it is than are served at a time.
+    /// Holds were expired and the queue was served.
     Done {
-        /// Holds have expired.
+        /// Whether holds have expired.
         purged: bool,
-        /// More are to be served.
+        /// Whether more waiters must be served than are served at a time.
         more: bool,
     },
-    /// A value of another type lies there.
+    /// The key has another type.
     WrongType,
     /// There is no such database.
     NoDatabase,
 }
 
 impl<S: Slot, C: Clone> Engine<S, C> {
-    /// The next key to be opened; `None` if nothing is due, or others decide. Each visit that this returns is to be
-    /// made, or given up, by [`Engine::end_visit`].
+    /// Returns the next key to be opened, or `None` if there is none or others decide. Each visit must be
+    /// completed by [`Engine::end_visit`], even if it was given up.
     pub fn next_visit(&mut self, now: Micros) -> Option<Visit<S>> {
         if self.is_passive() {
-            // What was not delivered is revoked if this server decides again.
+            // Undelivered grants are revoked if this server decides again.
             return None;
         }
         self.next_revocation()
@@ -68,7 +67,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         Some(Visit { db, name, task: Task::Revoke(owner, token) })
     }
 
-    /// A hold of a client that was closed. One at a time: what the visit does may end others.
+    /// Returns a visit for a hold of a closed client. One at a time, since the visit may end others.
     fn next_closed_session(&mut self) -> Option<Visit<S>> {
         while let Some(&client) = self.closed.last() {
             if let Some(bound) = self.sessions.any_of(client).cloned() {
@@ -93,7 +92,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         Some(Visit { db, name: name.clone(), task: Task::Serve(queue) })
     }
 
-    /// Does what a visit is for. The queue of the key is served if the server takes a write of it now.
+    /// Carries a visit out. The queue of the key is served if the server accepts a write of it now.
     pub fn visit(
         &mut self,
         open: &mut OpenLock,
@@ -122,12 +121,12 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         Visited::Done { purged, more }
     }
 
-    /// A visit was made, and its effects carried out. Whatever it came to, nothing is met again forever.
+    /// Completes a visit whose effects were carried out. No result makes the same visit recur forever.
     pub fn end_visit(&mut self, visit: Visit<S>, visited: Visited, now: Micros) {
         match (visit.task, visited) {
             (Task::Revoke(..), _) | (Task::Expire(_), Visited::Done { purged: true, .. }) => {}
             (Task::CloseSession(client, bound), _) => self.sessions.remove(client, &bound),
-            // To open the key may have ended it, by an expiry that somebody gave it: then its slot is gone.
+            // Opening the key may have removed it, by an expiry that somebody set: then its slot is gone.
             (Task::Expire(slot), _) => {
                 if self.deadlines.first().is_some_and(|(_, first)| *first == slot) {
                     self.on_vanished(slot, now);

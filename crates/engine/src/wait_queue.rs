@@ -1,4 +1,4 @@
-//! One key's queue: who waits for it, in order of arrival.
+//! The queue of one key: its waiters, in order of arrival.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -6,36 +6,36 @@ use redis_lock_core::decision::Grant;
 use redis_lock_core::time::Micros;
 use redis_lock_core::{Bytes, Limit, Lock};
 
-/// Rises with every request that joins any queue: a smaller one is ahead.
+/// Rises with every request that joins any queue: a lower one is ahead.
 pub(crate) type Seq = u64;
 
-/// A request that waits. `T` is what its caller wants back with it.
+/// A waiting request. `T` is what its caller wants back with it.
 #[derive(Clone, Debug)]
 pub struct Waiter<T> {
-    /// Who asks.
+    /// The owner.
     pub owner: Bytes,
-    /// With how many holders at most.
+    /// How many holders it tolerates.
     pub limit: Limit,
-    /// For how long it wants to hold, in milliseconds from the grant on.
+    /// The ttl of the hold, in milliseconds from the grant on.
     pub ttl_ms: i64,
-    /// The least token it wants.
+    /// The least token that it accepts.
     pub fence: Option<u64>,
     /// A text to keep with the hold.
     pub meta: Option<Box<[u8]>>,
-    /// The connection that the hold is to end with.
+    /// The connection that the hold ends with.
     pub session: Option<u64>,
     /// Since when it waits.
     pub since: Micros,
-    /// When it stops waiting; `None` is never.
+    /// When it stops waiting; `None` means never.
     pub until: Option<Micros>,
-    /// The caller's own.
+    /// The caller's own data.
     pub client: T,
-    /// The number of its client.
+    /// The id of its client.
     pub client_id: u64,
 }
 
 impl<T> Waiter<T> {
-    /// What it is granted, under this token.
+    /// Returns the terms of its grant under this token.
     pub fn grant(&self, now: Micros, token: u64) -> Grant<'_> {
         Grant {
             owner: self.owner.as_slice(),
@@ -56,13 +56,13 @@ pub(crate) struct WaitQueue<T> {
     pub name: Bytes,
     waiters: BTreeMap<Seq, Waiter<T>>,
     time_outs: BTreeSet<(Micros, Seq)>,
-    /// The requests with limit 1, and those whose owner waits in another queue too; of each owner's
-    /// requests in this queue only the first, with which the others are answered. For the cycle search.
+    /// For the cycle search: the requests with limit 1, and those whose owner also waits in another queue.
+    /// Only the first request of each owner in this queue counts, as it answers the others.
     pub exclusive: BTreeSet<Seq>,
     pub crossing: BTreeSet<Seq>,
-    /// Whether the lock may be another one than the queue was last judged against.
+    /// Whether the lock may differ from the one for which the queue was last served.
     pub dirty: bool,
-    /// Who waits here and held the lock when the queue was judged dirty: these are answered first.
+    /// Waiters that held the lock when the queue was found dirty: these are answered first.
     holders: VecDeque<Bytes>,
 }
 
@@ -80,8 +80,8 @@ impl<T> WaitQueue<T> {
         }
     }
 
-    /// Where another lock has come to the key, those who wait for it may hold it: they are answered at once,
-    /// wherever they stand. The next of them; the queue is gone through once for all.
+    /// Returns the next waiter that already holds the lock, as after another lock has come to the key. These
+    /// are answered at once, wherever they are in the queue, which is searched only once.
     pub fn next_holder(&mut self, lock: &Lock, now: Micros) -> Option<Bytes> {
         let holds = |owner: &Bytes| lock.get(owner.as_slice()).filter(|hold| hold.is_live(now));
         if std::mem::take(&mut self.dirty) {
@@ -107,7 +107,7 @@ impl<T> WaitQueue<T> {
         self.waiters.iter().map(|(&seq, waiter)| (seq, waiter))
     }
 
-    /// The earliest moment at which somebody stops waiting, and who.
+    /// Returns the earliest moment at which a waiter times out, and its number.
     pub fn first_time_out(&self) -> Option<(Micros, Seq)> {
         self.time_outs.first().copied()
     }
@@ -129,7 +129,7 @@ impl<T> WaitQueue<T> {
         Some(waiter)
     }
 
-    /// This request is the first of its owner here, who waits in another queue too or not.
+    /// Makes this the first request of its owner, who also waits in another queue if `crossing`.
     pub fn lead(&mut self, seq: Seq, crossing: bool) {
         if self.waiters.get(&seq).is_some_and(|waiter| waiter.limit == Limit::EXCLUSIVE) {
             self.exclusive.insert(seq);

@@ -1,7 +1,7 @@
-//! All queues of a server: who waits for which key, who is next, who has waited too long.
+//! All queues of a server: who waits for which key, who is next, and who has timed out.
 //!
-//! A queue belongs to a database number and a key name, whatever lies there. Nothing here knows the
-//! locks: who asks shows the one that a queue is for.
+//! A queue belongs to a database number and a key name, whatever type the key has. Nothing here knows the
+//! locks: the caller passes the lock of a queue.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,18 +10,18 @@ use redis_lock_core::{Bytes, Lock};
 
 use crate::wait_queue::{Seq, WaitQueue, Waiter};
 
-/// Which queue.
+/// The id of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueId(pub(crate) u64);
 
-/// One place in one queue.
+/// A place in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket {
     pub(crate) queue: QueueId,
     pub(crate) seq: Seq,
 }
 
-/// What is known of one database: its queues by key, and who waits where.
+/// The queues of one database by key, and the places of each owner.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Database {
     pub queues: HashMap<Bytes, QueueId>,
@@ -29,14 +29,14 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// Where this owner waits.
+    /// Returns where this owner waits.
     pub fn tickets(&self, owner: &[u8]) -> Option<&BTreeSet<Ticket>> {
         self.owners.get(owner)
     }
 }
 
-/// The queues of all keys for which somebody waits. Every change of one takes time logarithmic in
-/// the number of waiters.
+/// The queues of all keys that have waiters. Every change of one takes time logarithmic in the number of
+/// waiters.
 #[derive(Clone, Debug)]
 pub struct WaitQueues<T> {
     pub(crate) queues: HashMap<QueueId, WaitQueue<T>>,
@@ -63,29 +63,29 @@ impl<T> Default for WaitQueues<T> {
 }
 
 impl<T> WaitQueues<T> {
-    /// How many requests wait, in all queues.
+    /// Returns how many requests wait, in all queues.
     #[inline]
     pub fn len(&self) -> usize {
         self.waiting
     }
 
-    /// Whether nobody waits.
+    /// Returns whether nobody waits.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.waiting == 0
     }
 
-    /// The queue of a key; `None` if nobody waits for it.
+    /// Returns the queue of a key, or `None` if nobody waits for it.
     pub fn find(&self, db: i32, name: &[u8]) -> Option<QueueId> {
         self.databases.get(&db)?.queues.get(name).copied()
     }
 
-    /// Database and name of the key that a queue is for.
+    /// Returns database and name of the key of a queue.
     pub fn place(&self, queue: QueueId) -> Option<(i32, &Bytes)> {
         self.queues.get(&queue).map(|queue| (queue.db, &queue.name))
     }
 
-    /// Who waits in a queue, first come first.
+    /// Returns the waiters of a queue, first come first.
     pub fn waiters(&self, queue: QueueId) -> impl Iterator<Item = &Waiter<T>> {
         self.queues.get(&queue).into_iter().flat_map(WaitQueue::iter).map(|(_, waiter)| waiter)
     }
@@ -102,8 +102,8 @@ impl<T> WaitQueues<T> {
         ticket
     }
 
-    /// Takes a request out of its queue; `None` where it is there no more. If it was the first, the
-    /// queue wants to be served: the next one may fit where it did not.
+    /// Removes a request from its queue, if it is still there. If it was the first, the queue must be served,
+    /// as the next one may fit.
     pub fn leave(&mut self, ticket: Ticket) -> Option<(Ticket, Waiter<T>)> {
         let queue = self.queues.get(&ticket.queue)?;
         if queue.first().is_some_and(|(first, _)| first == ticket.seq) {
@@ -112,24 +112,24 @@ impl<T> WaitQueues<T> {
         self.take(ticket).map(|waiter| (ticket, waiter))
     }
 
-    /// Takes the first out of a queue.
+    /// Removes the first request of a queue.
     pub fn leave_first(&mut self, queue: QueueId) -> Option<(Ticket, Waiter<T>)> {
         let (seq, _) = self.queues.get(&queue)?.first()?;
         self.leave(Ticket { queue, seq })
     }
 
-    /// Takes all requests of one owner out of a queue, in order.
+    /// Removes all requests of one owner from a queue, and returns them in order.
     pub fn leave_owner(&mut self, queue: QueueId, owner: &[u8]) -> Vec<(Ticket, Waiter<T>)> {
         self.tickets_in(queue, owner).into_iter().filter_map(|ticket| self.leave(ticket)).collect()
     }
 
-    /// The earliest moment at which somebody stops waiting, and in which queue.
+    /// Returns the earliest moment at which a waiter times out, and its queue.
     pub fn first_time_out(&self) -> Option<(Micros, QueueId)> {
         self.time_outs.first().copied()
     }
 
-    /// Takes one out of a queue who has waited too long; before the queue is served, so that nobody
-    /// is granted anything after that moment.
+    /// Removes a waiter that has timed out. This precedes serving the queue, so that nobody is granted
+    /// anything after its time limit.
     pub fn time_out(&mut self, queue: QueueId, now: Micros) -> Option<(Ticket, Waiter<T>)> {
         let (until, seq) = self.queues.get(&queue)?.first_time_out()?;
         if now < until {
@@ -138,11 +138,11 @@ impl<T> WaitQueues<T> {
         self.leave(Ticket { queue, seq })
     }
 
-    /// Takes out who is to be granted the lock next, with all other requests of that owner in this
-    /// queue: what is granted to one of them answers all. `None` where it is nobody's turn: the
-    /// first in queue does not fit, and nobody overtakes it.
+    /// Removes the waiter that must be granted the lock next, with all other requests of that owner in this
+    /// queue, which the same grant answers. Returns `None` if the first in the queue does not fit, as nobody
+    /// overtakes it.
     ///
-    /// A hold past its deadline does not count, but that of an owner who is admitted has to be taken out.
+    /// A hold past its deadline does not count, but the admitted owner's must be removed.
     pub fn admit(&mut self, queue: QueueId, lock: &Lock, now: Micros) -> Option<Vec<(Ticket, Waiter<T>)>> {
         while let Some(owner) = self.queues.get_mut(&queue)?.next_holder(lock, now) {
             let waiters = self.leave_owner(queue, owner.as_slice());
@@ -160,25 +160,25 @@ impl<T> WaitQueues<T> {
         None
     }
 
-    /// A queue was not served to the end.
+    /// Notes that a queue was not served to the end.
     pub fn keep_unserved(&mut self, queue: QueueId) {
         if self.queues.contains_key(&queue) {
             self.unserved.insert(queue);
         }
     }
 
-    /// Whether a queue wants to be served before anything else happens to its key.
+    /// Returns whether a queue must be served before anything else happens to its key.
     pub fn wants_serving(&self, queue: QueueId) -> bool {
         self.unserved.contains(&queue) || self.defer.contains(&queue)
     }
 
-    /// A queue that wants to be served, and was not put off.
+    /// Returns a queue that must be served, and was not deferred.
     #[inline]
     pub fn next_unserved(&self) -> Option<QueueId> {
         self.unserved.first().copied()
     }
 
-    /// A queue can't be served now: it waits for [`WaitQueues::retry_deferred`], and keeps nobody from the others.
+    /// Defers a queue that can't be served now until [`WaitQueues::retry_deferred`]. Others are not affected.
     pub fn defer(&mut self, queue: QueueId) {
         self.unserved.remove(&queue);
         if self.queues.contains_key(&queue) {
@@ -186,19 +186,19 @@ impl<T> WaitQueues<T> {
         }
     }
 
-    /// All queues that were put off want to be served again.
+    /// Marks all deferred queues to be served again.
     pub fn retry_deferred(&mut self) {
         self.unserved.append(&mut self.defer);
     }
 
-    /// The lock of a key has changed in a way that its queue was not asked about.
+    /// Notes that the lock of a key has changed other than by serving its queue.
     pub fn mark_dirty(&mut self, db: i32, name: &[u8]) {
         if let Some(queue) = self.find(db, name) {
             self.mark(queue);
         }
     }
 
-    /// The same for all keys of a database, or of all of them.
+    /// Notes the same for all keys of a database, or of all databases.
     pub fn mark_all_dirty(&mut self, db: Option<i32>) {
         let concerned = |queue: &WaitQueue<T>| db.is_none_or(|db| queue.db == db);
         let queues: Vec<QueueId> =
@@ -239,7 +239,7 @@ impl<T> WaitQueues<T> {
         Some(waiter)
     }
 
-    /// Changes a queue, and keeps its earliest limit in the index of all.
+    /// Changes a queue, and updates its earliest time limit in the index.
     fn change<R>(&mut self, id: QueueId, change: impl FnOnce(&mut WaitQueue<T>) -> R) -> Option<R> {
         let queue = self.queues.get_mut(&id)?;
         let before = queue.first_time_out().map(|(until, _)| until);
@@ -291,7 +291,7 @@ impl<T> WaitQueues<T> {
         self.lead(other, false);
     }
 
-    /// This ticket is the first of its owner in its queue.
+    /// Makes this ticket the first of its owner in its queue.
     fn lead(&mut self, ticket: Option<Ticket>, crossing: bool) {
         let Some(ticket) = ticket else { return };
         if let Some(queue) = self.queues.get_mut(&ticket.queue) {
@@ -300,12 +300,12 @@ impl<T> WaitQueues<T> {
     }
 }
 
-/// The first of these in a queue.
+/// Returns the first of these tickets that is in a queue.
 fn first_in(tickets: &BTreeSet<Ticket>, queue: QueueId) -> Option<Ticket> {
     tickets.range(Ticket { queue, seq: 0 }..=Ticket { queue, seq: Seq::MAX }).next().copied()
 }
 
-/// Whether these are in more than one queue.
+/// Returns whether these tickets are in more than one queue.
 fn crosses(tickets: &BTreeSet<Ticket>) -> bool {
     tickets.first().map(|ticket| ticket.queue) != tickets.last().map(|ticket| ticket.queue)
 }

@@ -1,4 +1,4 @@
-//! Requests that wait: how they join a queue, and how they leave it without a grant.
+//! Waiting requests: joining a queue, and leaving it without a grant.
 
 use redis_lock_core::request::Acquire;
 use redis_lock_core::time::{after_ms, Micros};
@@ -12,7 +12,7 @@ use crate::wait_queue::Waiter;
 use crate::wait_queues::{QueueId, Ticket};
 
 impl<S: Slot, C: Clone> Engine<S, C> {
-    /// Puts a request at the end of a key's queue: that of client number `client_id`. Next comes
+    /// Puts a request of client `client_id` at the end of a key's queue. It must be followed by
     /// [`Engine::admit_waiter`].
     pub fn join(
         &mut self,
@@ -37,10 +37,10 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         self.queues.join(db, name, waiter)
     }
 
-    /// Decides whether a request that has just joined may stay; if not, it has left.
+    /// Decides whether a request that has just joined may stay. If not, it has left.
     ///
     /// # Errors
-    /// Returns [`Error::Deadlock`] if the search found a `cycle` over that many locks, [`Error::MaxWaiters`] if
+    /// Returns [`Error::Deadlock`] if the search found a `cycle` of that many locks, [`Error::MaxWaiters`] if
     /// more than `max_waiters` requests wait.
     pub fn admit_waiter(
         &mut self,
@@ -60,18 +60,18 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         Err(error)
     }
 
-    /// A request is answered nil at once.
+    /// Counts a request that is answered nil at once.
     pub fn on_refused(&mut self) {
         add(&mut self.totals.refused, 1);
     }
 
-    /// The next moment at which somebody has waited too long.
+    /// Returns the next moment at which a waiter times out.
     #[inline]
     pub fn next_time_out(&self) -> Option<Micros> {
         self.queues.first_time_out().map(|(moment, _)| moment)
     }
 
-    /// One who has waited too long is told nil. Returns whether there was one.
+    /// Answers nil to a waiter that has timed out. Returns whether there was one.
     pub fn time_out_next(&mut self, now: Micros) -> bool {
         match self.queues.first_time_out() {
             Some((until, queue)) if until <= now => self.time_out(queue, now),
@@ -86,7 +86,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         true
     }
 
-    /// All requests of this owner leave a queue, and are told nil.
+    /// Removes all requests of this owner from a queue. They get nil.
     #[cold]
     pub(crate) fn send_away_owner(&mut self, queue: QueueId, owner: &[u8]) {
         for waiter in self.queues.leave_owner(queue, owner) {
@@ -94,7 +94,7 @@ impl<S: Slot, C: Clone> Engine<S, C> {
         }
     }
 
-    /// A value of another type lies at the key: nobody gets a lock there. Up to so many are told at a time.
+    /// Answers up to `most` waiters for a key that has another type, so nobody gets a lock there.
     pub(crate) fn send_away(&mut self, queue: QueueId, most: usize) {
         for _ in 0..most {
             let Some(waiter) = self.queues.leave_first(queue) else { return };
