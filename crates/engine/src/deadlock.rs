@@ -25,9 +25,9 @@ use crate::wait_queues::{Database, QueueId, Ticket, WaitQueues};
 /// How much of a queue has already been followed.
 #[derive(Clone, Copy, Default)]
 struct Followed {
-    /// Requests below this have, and all holds if it is not 0.
+    /// Requests below this were followed, and all holds if it is not 0.
     requests: Seq,
-    /// Whether holds with limit 1 have.
+    /// Whether holds with limit 1 were followed.
     exclusive_holds: bool,
 }
 
@@ -177,7 +177,7 @@ impl Search {
     }
 }
 
-/// Returns the first request of an owner in each queue. Its later ones there wait for no more, since they are
+/// Returns the first request of an owner in each queue. Its later ones there wait for nothing else, as they are
 /// answered with the first.
 fn requests<'a>(database: &'a Database, owner: &Bytes) -> impl Iterator<Item = Ticket> + 'a {
     let mut last = None;
