@@ -1,12 +1,12 @@
-//! A byte string that stays inside its holder when it is short.
+//! A byte string that is stored inside its owner if it is short.
 
 use std::fmt;
 
-/// Long enough for a UUID, short enough that a hold fills no more than its allocation.
+/// Long enough for a UUID, and short enough that a hold does not exceed its allocation class.
 const INLINE: usize = 38;
 
-/// An owned byte string. Up to 38 bytes, as owners and most key names are, need no allocation of
-/// their own.
+/// An owned byte string. Up to 38 bytes, the size of owners and most key names, need no allocation of their
+/// own.
 #[derive(Clone)]
 pub struct Bytes(Repr);
 
@@ -17,10 +17,10 @@ enum Repr {
 }
 
 impl Bytes {
-    /// No bytes.
+    /// The empty string.
     pub const EMPTY: Bytes = Bytes(Repr::Inline(0, [0; INLINE]));
 
-    /// Becomes these bytes, in place: short ones are written once, where they stay.
+    /// Sets the contents in place, so that short ones are written only once.
     #[inline]
     pub fn set(&mut self, bytes: &[u8]) {
         match &mut self.0 {
@@ -33,7 +33,7 @@ impl Bytes {
         }
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
         match &self.0 {
@@ -42,7 +42,7 @@ impl Bytes {
         }
     }
 
-    /// How many bytes it allocated besides its own size.
+    /// Returns how many bytes it has allocated besides its own size.
     pub fn heap_size(&self) -> usize {
         match &self.0 {
             Repr::Inline(..) => 0,
@@ -91,7 +91,7 @@ impl std::hash::Hash for Bytes {
     }
 }
 
-// A map keyed by `Bytes` can be asked with a plain slice.
+// A map keyed by `Bytes` can be looked up with a plain slice.
 impl std::borrow::Borrow<[u8]> for Bytes {
     fn borrow(&self) -> &[u8] {
         self.as_slice()

@@ -1,26 +1,26 @@
-//! What a request comes to, for one lock or for several at once: all or nothing.
+//! The decision about a request for one lock or several at once: all or nothing.
 //!
-//! A command first asks how it stands with each of its locks, then decides, then carries the
-//! decision out on each: so that nothing is changed where anything is refused.
+//! A command first gets the status of each of its locks, then decides, then carries the decision out on each,
+//! so that a refusal changes nothing.
 
 use crate::time::{after_ms, Micros};
 use crate::{Error, Hold, Limit, Lock, Renewal, Tokens};
 
-/// How a request stands with one lock.
+/// The status of one lock for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyStatus {
-    /// The rule admits it.
+    /// The rule allows the request.
     Free,
     /// Others hold it or wait for it.
     Held,
-    /// This owner holds it already, under this token.
+    /// This owner already holds it, under this token.
     Own(u64),
     /// This owner holds it with another limit, and a hold's limit never changes.
     OtherLimit,
 }
 
-/// How a request of this owner stands with a lock, for which somebody waits or not. A hold past its deadline does not count; this owner's has to be taken out before a
-/// grant. Serve the line before.
+/// Returns the status of a lock for a request of this owner. An expired hold does not count, but this owner's
+/// must be removed before a grant. Serve the queue before.
 #[inline]
 pub fn key_status(lock: &Lock, waited_for: bool, owner: &[u8], limit: Limit, now: Micros) -> KeyStatus {
     match lock.get(owner).filter(|hold| hold.is_live(now)) {
@@ -32,22 +32,22 @@ pub fn key_status(lock: &Lock, waited_for: bool, owner: &[u8], limit: Limit, now
     }
 }
 
-/// What an ACQUIRE or MACQUIRE comes to.
+/// The decision about an ACQUIRE or MACQUIRE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AcquireDecision {
-    /// Granted under a new token: not all locks are this owner's under one token.
+    /// Granted under a new token, as this owner does not hold all locks under one token.
     New,
-    /// This owner holds all of them under this token: granted again.
+    /// Granted again, as this owner holds all locks under this token.
     Again(u64),
     /// Others hold one of them.
     Refused,
 }
 
 impl AcquireDecision {
-    /// The token that it comes to; `None` where there is no grant.
+    /// Returns the token of the grant, or `None` if there is no grant.
     ///
     /// # Errors
-    /// As [`Tokens::next`].
+    /// Returns the errors of [`Tokens::next`].
     #[inline]
     pub fn token(self, tokens: Tokens, clock: u64, fence: Option<u64>) -> Result<Option<u64>, Error> {
         match self {
@@ -61,8 +61,8 @@ impl AcquireDecision {
 /// Decides about all locks of a request.
 ///
 /// # Errors
-/// [`Error::OtherLimit`] where this owner holds one of them with another limit; also when another
-/// one is held by others.
+/// Returns [`Error::OtherLimit`] if this owner holds one of them with another limit, even if others hold
+/// another one.
 #[inline]
 pub fn decide_acquire(statuses: impl IntoIterator<Item = KeyStatus>) -> Result<AcquireDecision, Error> {
     let mut refused = false;
@@ -86,33 +86,33 @@ pub fn decide_acquire(statuses: impl IntoIterator<Item = KeyStatus>) -> Result<A
 /// The terms on which a request is granted.
 #[derive(Clone, Copy, Debug)]
 pub struct Grant<'a> {
-    /// To whom.
+    /// The owner.
     pub owner: &'a [u8],
-    /// With how many holders at most.
+    /// How many holders it tolerates.
     pub limit: Limit,
-    /// From when.
+    /// When it begins.
     pub now: Micros,
-    /// For how long, in milliseconds.
+    /// How long it lasts, in milliseconds.
     pub ttl_ms: i64,
-    /// Under which token, at least.
+    /// The least token.
     pub token: u64,
-    /// With which META, where one is given.
+    /// The META text, if one is given.
     pub meta: Option<&'a [u8]>,
-    /// The connection that it ends with, where it does.
+    /// The connection that it ends with, if it does.
     pub session: Option<u64>,
 }
 
-/// What a grant did to one lock.
+/// The effect of a grant on one lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Granted {
     /// There is one more hold.
     New,
-    /// The owner's hold goes on.
+    /// The owner's hold was renewed.
     Again(Renewal),
 }
 
 impl Lock {
-    /// Carries a grant out. Asks nothing: see [`decide_acquire`].
+    /// Carries a grant out, without a check: see [`decide_acquire`].
     #[inline]
     pub fn grant(&mut self, grant: &Grant) -> Granted {
         debug_assert!(
@@ -137,8 +137,8 @@ impl Lock {
     }
 }
 
-/// The token that holds extended with FENCE agree on: the highest of `fence` and their own.
-/// `None` where one of them is not held.
+/// Returns the token that holds extended with FENCE agree on: the highest of `fence` and their own, or `None`
+/// if one of them is not held.
 #[inline]
 pub fn decide_extend(
     tokens: impl IntoIterator<Item = Option<u64>>,

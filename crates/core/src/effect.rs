@@ -1,30 +1,29 @@
-//! Effects: what replicas and the AOF are told. An effect says what became of a lock, never what
+//! Effects, which are propagated to replicas and the AOF. An effect says what became of a lock, never what
 //! somebody asked for, so that nobody decides twice.
 //!
 //! - `LOCK._HOLD key owner ttl-ms token [LIMIT n] [HELD ms] [META text] [EXPIRED owner | RELEASED owner]…`:
-//!   this owner's whole hold, as it is now (LIMIT 0 is shared, no LIMIT is 1; a ttl of 0 is valid);
-//!   before it, the named holds went. In one effect, so that a lock that passes from one to the
-//!   other is at no time without a hold.
-//! - `LOCK._DROP key (EXPIRED owner | RELEASED owner)…`: the named holds went.
+//!   this owner's whole hold as it is now (LIMIT 0 is shared, no LIMIT is 1; a ttl of 0 is valid), after the
+//!   end of the named holds. It is one effect, so that a lock that is handed over is never without a hold.
+//! - `LOCK._DROP key (EXPIRED owner | RELEASED owner)…`: the named holds ended.
 //! - `LOCK._LAST token`: no token up to this one will be granted again.
 
 use crate::number::parse as integer;
 use crate::request::check_owner;
 use crate::{Error, Limit, MAX_META, TOKEN_END};
 
-/// Why a hold went.
+/// Why a hold ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// Its deadline passed.
     Expired,
     /// Its owner released it, or its grant was not delivered.
     Released,
-    /// Its last connection was closed; replicas are told that it was released.
+    /// Its last connection was closed. For replicas it was released.
     SessionClosed,
 }
 
 impl Cause {
-    /// Its word in an effect.
+    /// Returns its word in an effect.
     pub fn word(self) -> &'static str {
         match self {
             Cause::Expired => "EXPIRED",
@@ -39,15 +38,15 @@ impl Cause {
     }
 }
 
-/// A hold that went.
+/// A hold that ended.
 pub type Gone<'a> = (Cause, &'a [u8]);
 
 /// `LOCK._HOLD`, without its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HoldEffect<'a> {
-    /// Whose hold.
+    /// The owner of the hold.
     pub owner: &'a [u8],
-    /// What is left of it, in milliseconds; 0 is valid: gone on arrival.
+    /// The rest of its ttl, in milliseconds; 0 is valid: expired on arrival.
     pub ttl_ms: i64,
     /// Its token.
     pub token: u64,
@@ -55,9 +54,9 @@ pub struct HoldEffect<'a> {
     pub limit: Limit,
     /// For how long it has been held, in milliseconds.
     pub held_ms: i64,
-    /// Its META; empty where it has none.
+    /// Its META; empty if it has none.
     pub meta: &'a [u8],
-    /// The holds that went before it.
+    /// The holds that ended before it.
     pub gone: Vec<Gone<'a>>,
 }
 
@@ -65,8 +64,8 @@ impl<'a> HoldEffect<'a> {
     /// Parses and checks the arguments after the key.
     ///
     /// # Errors
-    /// As for the commands; [`Error::OutOfRange`] for negative times, and
-    /// [`Error::TokenTooFarAhead`] for a token of 2^53 or above.
+    /// Returns the errors of the commands, [`Error::OutOfRange`] if a time is negative, and
+    /// [`Error::TokenTooFarAhead`] if the token is 2^53 or above.
     pub fn parse(mut args: impl Iterator<Item = &'a [u8]>) -> Result<Self, Error> {
         let mut next = || args.next().ok_or(Error::Syntax);
         let (owner, ttl_ms, token) = (next()?, time(next()?)?, token(next()?)?);
@@ -100,10 +99,10 @@ fn once<T>(option: &mut Option<T>, value: T) -> Result<(), Error> {
     }
 }
 
-/// The arguments of `LOCK._DROP` after the key.
+/// Parses the arguments of `LOCK._DROP` after the key.
 ///
 /// # Errors
-/// [`Error::Syntax`], [`Error::Owner`].
+/// Returns [`Error::Syntax`] or [`Error::Owner`] if they are wrong.
 pub fn parse_gone<'a>(mut args: impl Iterator<Item = &'a [u8]>) -> Result<Vec<Gone<'a>>, Error> {
     let mut gone = Vec::new();
     while let Some(word) = args.next() {
@@ -118,10 +117,10 @@ pub fn parse_gone<'a>(mut args: impl Iterator<Item = &'a [u8]>) -> Result<Vec<Go
     Ok(gone)
 }
 
-/// The token of an effect: positive and below 2^53.
+/// Parses the token of an effect: positive and below 2^53.
 ///
 /// # Errors
-/// [`Error::NotAnInteger`], [`Error::TokenNotPositive`], [`Error::TokenTooFarAhead`].
+/// Returns [`Error::NotAnInteger`], [`Error::TokenNotPositive`] or [`Error::TokenTooFarAhead`] if it is not.
 pub fn token(text: &[u8]) -> Result<u64, Error> {
     let token = crate::request::parse_token(text)?;
     if token < TOKEN_END {

@@ -4,51 +4,51 @@ use crate::decision::Grant;
 use crate::time::{after_ms, Micros};
 use crate::{Bytes, Limit};
 
-/// A hold: who, until when, with how many others, under which fencing token.
+/// A hold: its owner, its deadline, how many holders it tolerates, and its fencing token.
 #[derive(Clone, Debug)]
 pub struct Hold {
     owner: Bytes,
-    /// From this moment on the hold is gone.
+    /// The moment at which the hold expires.
     pub deadline: Micros,
     /// When it was granted.
     pub since: Micros,
     /// The number that a protected resource compares.
     pub token: u64,
-    // Behind a pointer: rare, and holds are many.
+    // Behind a pointer, as it is rare, and holds are many.
     extra: Option<Box<Extra>>,
     limit: Limit,
-    /// Whether it was given to one who waited, and nobody was told so far: then it can be taken back.
+    /// Whether it was given to a waiter that has not been told of it, so that it can be revoked.
     pub undelivered: bool,
 }
 
-/// What few holds have.
+/// Data that few holds have.
 #[derive(Clone, Debug, Default)]
 struct Extra {
     meta: Box<[u8]>,
-    /// The connections that it ends with, the latest last.
+    /// The connections that it ends with, latest last.
     sessions: Vec<u64>,
 }
 
-/// What a renewal changed: only real changes are told, replicated and watched.
+/// The changes of a renewal. Only real changes are announced, propagated and signalled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Renewal {
-    /// The deadline is later now.
+    /// Whether the deadline is later now.
     pub deadline: bool,
-    /// The token is higher now.
+    /// Whether the token is higher now.
     pub token: bool,
-    /// META is another text now.
+    /// Whether META is another text now.
     pub meta: bool,
 }
 
 impl Renewal {
-    /// Whether anything is different.
+    /// Returns whether anything has changed.
     pub fn any(self) -> bool {
         self.deadline || self.token || self.meta
     }
 }
 
 impl Hold {
-    /// A hold granted at `since`, ending `ttl_ms` milliseconds later.
+    /// Returns a hold that was granted at `since` and expires `ttl_ms` milliseconds later.
     #[inline]
     pub fn new(owner: &[u8], limit: Limit, since: Micros, ttl_ms: i64, token: u64) -> Self {
         Hold {
@@ -62,7 +62,7 @@ impl Hold {
         }
     }
 
-    /// A hold to be filled in place: it is written once, where it stays.
+    /// Returns a hold that must be filled in place, so that it is written only once.
     #[inline]
     pub(crate) fn blank() -> Self {
         Hold {
@@ -76,7 +76,7 @@ impl Hold {
         }
     }
 
-    /// Becomes what these terms say.
+    /// Sets everything to these terms.
     #[inline]
     pub(crate) fn fill(&mut self, grant: &Grant) {
         self.owner.set(grant.owner);
@@ -90,20 +90,20 @@ impl Hold {
         self.bind(grant.session);
     }
 
-    /// The same hold with another META text; empty is the same as none.
+    /// Returns the same hold with another META text; empty means none.
     #[must_use]
     pub fn with_meta(mut self, meta: &[u8]) -> Self {
         self.set_meta(meta);
         self
     }
 
-    /// Who holds.
+    /// Returns the owner.
     #[inline]
     pub fn owner(&self) -> &[u8] {
         self.owner.as_slice()
     }
 
-    /// Who held it, when the rest is of no use any more.
+    /// Returns the owner, if the rest is no longer needed.
     #[inline]
     pub fn into_owner(self) -> Bytes {
         self.owner
@@ -113,20 +113,20 @@ impl Hold {
         &self.owner
     }
 
-    /// How many holders it tolerates; never changes.
+    /// Returns how many holders it tolerates, which never changes.
     #[inline]
     pub fn limit(&self) -> Limit {
         self.limit
     }
 
-    /// The text kept with it; empty where none was given.
+    /// Returns its META text, which is empty if none was given.
     #[inline]
     pub fn meta(&self) -> &[u8] {
         self.extra.as_deref().map_or(&[], |extra| &extra.meta)
     }
 
-    /// The connections that it ends with, once the last of them is closed, the latest last; none
-    /// where it is a plain hold.
+    /// Returns the connections, latest last, of which the last to be closed ends the hold; none for a plain
+    /// hold.
     #[inline]
     pub fn sessions(&self) -> &[u64] {
         self.extra.as_deref().map_or(&[], |extra| &extra.sessions)
@@ -147,7 +147,7 @@ impl Hold {
         }
     }
 
-    /// A connection was closed; true where it was the last that the hold was bound to.
+    /// Unbinds it from a closed connection. Returns whether it was the last that the hold was bound to.
     pub fn unbind(&mut self, session: u64) -> bool {
         let was_bound = self.sessions().contains(&session);
         if was_bound {
@@ -163,7 +163,7 @@ impl Hold {
         }
     }
 
-    /// Kept only where there is something in it.
+    /// Changes the extra data, which is kept only if it is not empty.
     #[cold]
     fn change_extra(&mut self, change: impl FnOnce(&mut Extra)) {
         let mut extra = self.extra.take().unwrap_or_default();
@@ -173,14 +173,14 @@ impl Hold {
         }
     }
 
-    /// Whether its deadline is yet to come.
+    /// Returns whether it has not expired.
     #[inline]
     pub fn is_live(&self, now: Micros) -> bool {
         now < self.deadline
     }
 
-    /// Moves the deadline to the later of the old one and `deadline`, raises the token to at least
-    /// `token`, replaces META where one is given. Nothing of it can shorten or lower.
+    /// Moves the deadline to the later of the old one and `deadline`, raises the token to at least `token`,
+    /// and replaces META if one is given. It never shortens the hold or lowers the token.
     pub fn renew(&mut self, deadline: Micros, token: Option<u64>, meta: Option<&[u8]>) -> Renewal {
         let mut change = Renewal::default();
         self.undelivered = false;
@@ -199,7 +199,7 @@ impl Hold {
         change
     }
 
-    /// Bytes allocated besides its own size.
+    /// Returns how many bytes it has allocated besides its own size.
     pub fn heap_size(&self) -> usize {
         let extra = self.extra.as_deref().map_or(0, |extra| {
             std::mem::size_of::<Extra>() + extra.meta.len() + extra.sessions.capacity() * size_of::<u64>()

@@ -1,12 +1,12 @@
-//! The holds of a lock that has several: by owner, age, deadline, token and limit, each found in
-//! logarithmic time, so that the ten-thousandth holder costs what the second one does.
+//! The holds of a lock that has several: by owner, age, deadline, token and limit, each found in logarithmic
+//! time, so that the ten-thousandth holder costs as much as the second.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::time::Micros;
 use crate::{Bytes, Hold, Limit};
 
-/// Rises with every hold put in: a smaller one has held longer.
+/// Rises with every new hold: a lower one has been held longer.
 type Age = u64;
 
 #[derive(Clone, Debug, Default)]
@@ -28,8 +28,8 @@ impl HoldSet {
         self.holds.get(self.owners.get(owner)?)
     }
 
-    /// See [`crate::Lock::admits`]. Where the rule admits it beside all holds, it does so beside the live ones;
-    /// else those are counted, and no further than the smallest limit among them.
+    /// See [`crate::Lock::admits`]. If the rule allows it with all holds, it does so with the live ones.
+    /// Otherwise the live ones are counted, no further than the smallest limit among them.
     pub fn admits(&self, limit: Limit, now: Micros) -> bool {
         let smallest = self.limits.keys().next().map_or(limit, |&smallest| smallest.min(limit));
         if smallest.tolerates(self.len() + 1) {
@@ -43,7 +43,7 @@ impl HoldSet {
         })
     }
 
-    /// In place of the same owner's hold, or as the youngest.
+    /// Replaces the same owner's hold, or adds the youngest one.
     pub fn put(&mut self, hold: Hold) {
         let age = match self.owners.get(hold.owner()) {
             Some(&age) => age,
@@ -93,7 +93,7 @@ impl HoldSet {
         self.tokens.range((token, 0)..=(token, Age::MAX)).filter_map(|(_, age)| self.holds.get(age))
     }
 
-    /// Near enough: entries of trees and tables are counted by their own size.
+    /// Approximate: entries of trees and tables are counted by their own size.
     pub fn heap_size(&self) -> usize {
         use std::mem::size_of;
         let entry = size_of::<(Age, Hold)>() + size_of::<(Bytes, Age)>() + 4 * size_of::<(u64, Age)>();

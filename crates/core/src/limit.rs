@@ -7,18 +7,18 @@ pub struct Limit(u16);
 impl Limit {
     /// Tolerates only itself.
     pub const EXCLUSIVE: Limit = Limit(1);
-    /// Tolerates any number; greater than every other limit.
+    /// Tolerates any number; it is greater than every other limit.
     pub const SHARED: Limit = Limit(u16::MAX);
-    /// The largest n of LIMIT n.
+    /// The greatest n of LIMIT n.
     pub const MAX: i64 = 10_000;
 
-    /// LIMIT n; `None` where n is outside 1 … [`Limit::MAX`].
+    /// Returns LIMIT n, or `None` if n is outside 1 … [`Limit::MAX`].
     pub fn new(n: i64) -> Option<Limit> {
         // Fits: MAX is below u16::MAX.
         (1..=Self::MAX).contains(&n).then_some(Limit(n as u16))
     }
 
-    /// As [`Limit::new`], with 0 for shared: how replies, effects and payloads write it.
+    /// Does what [`Limit::new`] does, with 0 for shared, as in replies, effects and payloads.
     pub fn from_wire(n: i64) -> Option<Limit> {
         match n {
             0 => Some(Limit::SHARED),
@@ -26,7 +26,7 @@ impl Limit {
         }
     }
 
-    /// The number in replies, effects and payloads: 0 for shared.
+    /// Returns the number in replies, effects and payloads: 0 for shared.
     pub fn to_wire(self) -> u16 {
         if self == Limit::SHARED {
             0
@@ -35,7 +35,7 @@ impl Limit {
         }
     }
 
-    /// The rule's comparison: may there be so many holders?
+    /// Returns whether there may be this number of holders: the comparison of the rule.
     #[inline]
     pub fn tolerates(self, holders: usize) -> bool {
         self == Limit::SHARED || holders <= usize::from(self.0)

@@ -7,27 +7,27 @@ use crate::{Hold, Limit};
 
 /// A lock: zero, one or many holds.
 ///
-/// **The rule.** Every hold states how many holders it tolerates, itself included: an exclusive
-/// one tolerates 1, one of a semaphore n, a shared one any number. A request is granted if the
-/// lock would then have no more holders than the smallest limit among its holders and the request.
+/// **The rule.** Every hold states how many holders it tolerates, itself included: an exclusive hold
+/// tolerates 1, one of a semaphore n, a shared one any number. A request is granted if the lock would then
+/// have no more holders than the smallest limit among its holders and the request.
 ///
-/// No operation costs more than the logarithm of the number of holds, but those that go through
-/// all of them: listing, and asking for the size.
+/// No operation costs more than the logarithm of the number of holds, except those that visit all of them:
+/// listing, and computing the size.
 #[derive(Clone, Debug, Default)]
 pub struct Lock(Holds);
 
-/// Most locks have one hold: it needs no map around it.
+/// Most locks have one hold, which needs no map around it.
 #[derive(Clone, Debug, Default)]
 enum Holds {
     #[default]
     None,
     One(Hold),
-    /// Also when all but one have gone: to go back would cost more than it saves.
+    /// Kept even if all but one are gone: converting back would cost more than it saves.
     Many(Box<HoldSet>),
 }
 
 impl Lock {
-    /// How many holds there are, also ones past their deadline that were not taken out yet.
+    /// Returns how many holds there are, including expired ones that have not been removed.
     #[inline]
     pub fn len(&self) -> usize {
         match &self.0 {
@@ -37,13 +37,13 @@ impl Lock {
         }
     }
 
-    /// Whether nobody holds it: such a lock has no reason to exist.
+    /// Returns whether nobody holds it. Such a lock has no reason to exist.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// This owner's hold.
+    /// Returns this owner's hold.
     #[inline]
     pub fn get(&self, owner: &[u8]) -> Option<&Hold> {
         match &self.0 {
@@ -53,8 +53,8 @@ impl Lock {
         }
     }
 
-    /// The rule: may one more holder with this limit join? A hold past its deadline does not count, whether
-    /// it was taken out or is still there.
+    /// Returns whether the rule allows one more holder with this limit. An expired hold does not count, even
+    /// if it has not been removed.
     #[inline]
     pub fn admits(&self, limit: Limit, now: Micros) -> bool {
         match &self.0 {
@@ -73,8 +73,8 @@ impl Lock {
         }
     }
 
-    /// Puts a hold in as it is, in place of the same owner's one (which keeps its place in age)
-    /// or as the youngest. Asks nothing: decisions are made before, see [`Lock::admits`].
+    /// Stores a hold as it is, in place of the same owner's one (which keeps its age) or as the youngest,
+    /// without a check: decisions are made before, see [`Lock::admits`].
     pub fn put(&mut self, hold: Hold) {
         self.0 = match std::mem::take(&mut self.0) {
             Holds::None => Holds::One(hold),
@@ -101,7 +101,7 @@ impl Lock {
         }
     }
 
-    /// Takes this owner's hold out.
+    /// Removes this owner's hold.
     pub fn remove(&mut self, owner: &[u8]) -> Option<Hold> {
         match std::mem::take(&mut self.0) {
             Holds::None => None,
@@ -120,7 +120,7 @@ impl Lock {
         }
     }
 
-    /// Takes out the hold with the earliest deadline, if that has come.
+    /// Removes the hold with the earliest deadline, if that has passed.
     pub fn take_expired(&mut self, now: Micros) -> Option<Hold> {
         if self.earliest().is_none_or(|deadline| now < deadline) {
             return None;
@@ -138,7 +138,7 @@ impl Lock {
         }
     }
 
-    /// No hold ends with a connection any longer.
+    /// Unbinds all holds from their connections.
     pub fn end_sessions(&mut self) {
         let bound = |hold: &&Hold| !hold.sessions().is_empty();
         let owners: Vec<Vec<u8>> = self.holds().filter(bound).map(|hold| hold.owner().to_vec()).collect();
@@ -147,7 +147,7 @@ impl Lock {
         }
     }
 
-    /// The earliest deadline: when this lock wants to be looked at next.
+    /// Returns the earliest deadline, at which this lock must be visited next.
     #[inline]
     pub fn earliest(&self) -> Option<Micros> {
         match &self.0 {
@@ -157,7 +157,7 @@ impl Lock {
         }
     }
 
-    /// The latest deadline.
+    /// Returns the latest deadline.
     pub fn latest(&self) -> Option<Micros> {
         match &self.0 {
             Holds::None => None,
@@ -166,7 +166,7 @@ impl Lock {
         }
     }
 
-    /// All holds, the one that has held longest first.
+    /// Returns all holds, the one held longest first.
     pub fn holds(&self) -> impl Iterator<Item = &Hold> {
         let (one, many) = match &self.0 {
             Holds::None => (None, None),
@@ -176,12 +176,12 @@ impl Lock {
         one.into_iter().chain(many.into_iter().flatten())
     }
 
-    /// The holds whose deadline is yet to come, the one that has held longest first.
+    /// Returns the holds that have not expired, the one held longest first.
     pub fn live(&self, now: Micros) -> impl Iterator<Item = &Hold> {
         self.holds().filter(move |hold| hold.is_live(now))
     }
 
-    /// Whether a live hold has exactly this token.
+    /// Returns whether a live hold has exactly this token.
     pub fn has_live_token(&self, token: u64, now: Micros) -> bool {
         match &self.0 {
             Holds::None => false,
@@ -190,7 +190,7 @@ impl Lock {
         }
     }
 
-    /// Bytes allocated besides its own size, near enough for MEMORY USAGE.
+    /// Returns how many bytes it has allocated besides its own size, approximately, for MEMORY USAGE.
     pub fn heap_size(&self) -> usize {
         match &self.0 {
             Holds::None => 0,

@@ -1,12 +1,12 @@
-//! Integers as the server itself reads them.
+//! Integers in the server's own format.
 
 use crate::Error;
 
-/// A signed 64-bit decimal number, as strict as the server's own commands: no sign but a leading
+/// Parses a signed 64-bit decimal number, as strictly as the server's own commands: no sign but a leading
 /// minus, no leading zeros, no spaces.
 ///
 /// # Errors
-/// [`Error::NotAnInteger`] for anything else, and for what does not fit.
+/// Returns [`Error::NotAnInteger`] if `text` is anything else, or does not fit.
 #[inline]
 pub fn parse(text: &[u8]) -> Result<i64, Error> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);

@@ -1,5 +1,5 @@
-//! How a lock travels in RDB, DUMP and MIGRATE: every hold, also one past its deadline, oldest
-//! first, with what is left of its ttl instead of a moment, since clocks differ.
+//! The encoding of a lock in RDB, DUMP and MIGRATE: every hold, even an expired one, oldest first, with the
+//! rest of its ttl in place of its deadline, since clocks differ.
 //!
 //! All numbers are little-endian: `u32` number of holds, then for each one `u16` length of owner,
 //! `u16` length of META, `u16` limit (0 = shared), `u64` token, `u64` remaining ttl and `u64` time
@@ -8,19 +8,19 @@
 use crate::time::{after_ms, ms_since, ms_until, Micros};
 use crate::{Hold, Limit, Lock, MAX_META, MAX_OWNER, TOKEN_END};
 
-/// The version of this encoding, which the server stores beside it. A higher one is from a newer
-/// module: it is refused.
+/// The version of this encoding, which the server stores beside it. A higher one comes from a newer module,
+/// and is refused.
 pub const VERSION: i32 = 1;
 
-/// What is wrong with a payload; for the log.
+/// The defect of a payload, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("damaged lock payload: {0}")]
 pub struct Damaged(&'static str);
 
-/// Writes a lock as it is at `now`.
+/// Encodes a lock as it is at `now`.
 pub fn encode(lock: &Lock, now: Micros) -> Vec<u8> {
     let mut out = Vec::with_capacity(4 + lock.len() * 64);
-    // A lock of 2^32 holders would not fit any memory.
+    // A lock of 2^32 holders would exceed any memory.
     out.extend_from_slice(&(lock.len() as u32).to_le_bytes());
     for hold in lock.holds() {
         // Both lengths are at most 512.
@@ -36,10 +36,10 @@ pub fn encode(lock: &Lock, now: Micros) -> Vec<u8> {
     out
 }
 
-/// Reads a lock; what was left of each ttl runs from `now`.
+/// Decodes a lock. The rest of each ttl starts at `now`.
 ///
 /// # Errors
-/// [`Damaged`] for anything that [`encode`] can't have written.
+/// Returns [`Damaged`] if [`encode`] can't have written the payload.
 pub fn decode(payload: &[u8], now: Micros) -> Result<Lock, Damaged> {
     let mut reader = Reader(payload);
     let count = u32::from_le_bytes(reader.array()?);

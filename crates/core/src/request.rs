@@ -1,33 +1,33 @@
-//! Arguments of commands, parsed and checked in the order that the contract gives: what the words
-//! are, then numbers, then ranges. Nothing here looks at a key.
+//! Arguments of commands, parsed and checked in the order that the contract defines: words, then numbers,
+//! then ranges. Nothing here looks at a key.
 
 use crate::number::parse as integer;
 use crate::time::Micros;
 use crate::{Error, Limit, MAX_META, MAX_OWNER};
 
-/// What a server allows.
+/// The limits of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
     /// Longest ttl, in milliseconds.
     pub max_ttl_ms: i64,
-    /// Now, for the range of BLOCK.
+    /// The current time, for the range of BLOCK.
     pub now: Micros,
 }
 
 /// LOCK.ACQUIRE and LOCK.MACQUIRE, without their keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acquire<'a> {
-    /// Who asks.
+    /// The owner.
     pub owner: &'a [u8],
-    /// For how long, in milliseconds.
+    /// The ttl, in milliseconds.
     pub ttl_ms: i64,
-    /// With how many holders at most.
+    /// How many holders it tolerates.
     pub limit: Limit,
-    /// How long to wait in line, in milliseconds; 0 is for ever.
+    /// How long to wait in the queue, in milliseconds; 0 is forever.
     pub block_ms: Option<i64>,
     /// Whether the hold ends with the connection.
     pub session: bool,
-    /// The least token it wants.
+    /// The least token that it accepts.
     pub fence: Option<u64>,
     /// A text to keep with the hold.
     pub meta: Option<&'a [u8]>,
@@ -36,15 +36,15 @@ pub struct Acquire<'a> {
 /// LOCK.EXTEND and LOCK.MEXTEND, without their keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extend<'a> {
-    /// Whose holds.
+    /// The owner of the holds.
     pub owner: &'a [u8],
-    /// For how long from now at least, in milliseconds.
+    /// The least ttl from now on, in milliseconds.
     pub ttl_ms: i64,
-    /// The least token they shall have.
+    /// The least token that the holds get.
     pub fence: Option<u64>,
 }
 
-/// Which options a command knows.
+/// The options that a command knows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
     Acquire,
@@ -52,7 +52,7 @@ enum Known {
     Extend,
 }
 
-/// Options as they were written.
+/// The options as they were written.
 #[derive(Default)]
 struct Written<'a> {
     shared: bool,
@@ -110,11 +110,11 @@ fn flag(option: &mut bool) -> Result<(), Error> {
 }
 
 impl<'a> Acquire<'a> {
-    /// `owner ttl-ms [SHARED | LIMIT n] [BLOCK ms] [SESSION] [FENCE token] [META text]`; BLOCK only if it `may_block`.
-    /// `in_script` is asked only where SESSION is given.
+    /// Parses `owner ttl-ms [SHARED | LIMIT n] [BLOCK ms] [SESSION] [FENCE token] [META text]`; BLOCK only if
+    /// it `may_block`. `in_script` is called only if SESSION is given.
     ///
     /// # Errors
-    /// The first that applies, in the order of the contract.
+    /// Returns the first error that applies, in the order of the contract.
     #[inline]
     pub fn parse(
         mut args: impl Iterator<Item = &'a [u8]>,
@@ -149,10 +149,10 @@ impl<'a> Acquire<'a> {
 }
 
 impl<'a> Extend<'a> {
-    /// `owner ttl-ms [FENCE token]`.
+    /// Parses `owner ttl-ms [FENCE token]`.
     ///
     /// # Errors
-    /// The first that applies, in the order of the contract.
+    /// Returns the first error that applies, in the order of the contract.
     #[inline]
     pub fn parse(mut args: impl Iterator<Item = &'a [u8]>, terms: Terms) -> Result<Self, Error> {
         let owner = args.next().ok_or(Error::Syntax)?;
@@ -167,26 +167,26 @@ impl<'a> Extend<'a> {
     }
 }
 
-/// `token` of LOCK.CHECK.
+/// Parses the `token` of LOCK.CHECK.
 ///
 /// # Errors
-/// [`Error::NotAnInteger`], [`Error::TokenNotPositive`].
+/// Returns [`Error::NotAnInteger`] or [`Error::TokenNotPositive`] if it is wrong.
 pub fn parse_token(text: &[u8]) -> Result<u64, Error> {
     token(integer(text)?)
 }
 
-/// How many of `available` arguments are keys, by the numkeys before them.
+/// Returns how many of the `available` arguments are keys, from the numkeys before them.
 ///
 /// # Errors
-/// [`Error::Syntax`] for fewer than one or more than there are; [`Error::NotAnInteger`].
+/// Returns [`Error::NotAnInteger`], or [`Error::Syntax`] if it is below one or above `available`.
 pub fn parse_numkeys(text: &[u8], available: usize) -> Result<usize, Error> {
     usize::try_from(integer(text)?).ok().filter(|count| (1..=available).contains(count)).ok_or(Error::Syntax)
 }
 
-/// An owner is 1 to 512 bytes.
+/// Checks that an owner has 1 to 512 bytes.
 ///
 /// # Errors
-/// [`Error::Owner`].
+/// Returns [`Error::Owner`] if it does not.
 #[inline]
 pub fn check_owner(owner: &[u8]) -> Result<(), Error> {
     if (1..=MAX_OWNER).contains(&owner.len()) {
@@ -204,7 +204,7 @@ fn check_ttl(ttl_ms: i64, terms: Terms) -> Result<(), Error> {
     }
 }
 
-/// The moment at which waiting ends must fit the clock.
+/// Checks that the moment at which waiting ends fits the clock.
 fn check_block(block_ms: Option<i64>, terms: Terms) -> Result<(), Error> {
     let Some(ms) = block_ms else { return Ok(()) };
     if ms < 0 {

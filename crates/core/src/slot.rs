@@ -1,12 +1,12 @@
-//! Slots of a cluster: a second name in the slot of a key.
+//! Slots of a cluster: finding another name in the slot of a key.
 //!
-//! The slot is the CRC-16 (XMODEM: polynomial 0x1021, start 0) of the key, or of its tag: what stands between
+//! The slot is the CRC-16 (XMODEM: polynomial 0x1021, start 0) of the key, or of its tag: the text between
 //! the first `{` and the first `}` after it, if that is not empty.
 //! See <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags>.
 
 const POLYNOMIAL: u16 = 0x1021;
 
-/// A name in the same slot as `key` that contains `mark`, which must not contain braces.
+/// Returns a name in the same slot as `key` that contains `mark`, which must not contain braces.
 pub fn neighbour(key: &[u8], mark: &[u8]) -> Vec<u8> {
     if has_tag(key) {
         return [key, mark].concat();
@@ -14,15 +14,15 @@ pub fn neighbour(key: &[u8], mark: &[u8]) -> Vec<u8> {
     if !key.is_empty() && !key.contains(&b'}') {
         return [b"{", key, b"}", mark].concat();
     }
-    // It can't be a tag, so that its whole name counts: two more bytes bring the checksum back to that of the key.
-    // They may not complete a tag; with a few other bytes before them they don't.
+    // Without a tag the whole name counts, and two more bytes change its checksum back to that of the key.
+    // They must not complete a tag; after a few other bytes they do not.
     let before_last = two_bytes_before(checksum(key));
     let mut names = (0..=u8::MAX).map(|salt| {
         let name = [key, mark, salt.to_string().as_bytes()].concat();
         let last = checksum(&name) ^ before_last;
         [&name[..], &last.to_be_bytes()].concat()
     });
-    // About one in a hundred completes one.
+    // About one in a hundred completes a tag.
     names.find(|name| !has_tag(name)).unwrap_or_else(|| key.to_vec())
 }
 
@@ -39,7 +39,7 @@ fn checksum(bytes: &[u8]) -> u16 {
     })
 }
 
-/// The checksum that two zero bytes turn into `sum`: the steps of [`checksum`], backwards.
+/// Returns the checksum that two zero bytes turn into `sum`: the steps of [`checksum`], backwards.
 fn two_bytes_before(sum: u16) -> u16 {
     (0..16).fold(sum, |sum, _| if sum & 1 == 0 { sum >> 1 } else { (sum ^ POLYNOMIAL) >> 1 | 0x8000 })
 }

@@ -1,23 +1,23 @@
-//! Time as `core` sees it: microseconds on a clock that only goes forward, handed in.
+//! Time in `core`: microseconds on a clock that only goes forward, passed as arguments.
 
-/// Microseconds on the server's monotonic clock. Signed: what another process held longer than
-/// this one runs began before its zero.
+/// Microseconds on the server's monotonic clock. Signed, as a hold that another process held for longer than
+/// this one runs began before zero.
 pub type Micros = i64;
 
-/// The moment `ms` milliseconds after `now`; far beyond any use it saturates.
+/// Returns the moment `ms` milliseconds after `now`. Saturates far beyond any use.
 #[inline]
 pub fn after_ms(now: Micros, ms: i64) -> Micros {
     now.saturating_add(ms.saturating_mul(1000))
 }
 
-/// Milliseconds from `now` until `moment`, rounded up; 0 where it has passed.
+/// Returns milliseconds from `now` until `moment`, rounded up; 0 if it has passed.
 #[inline]
 pub fn ms_until(moment: Micros, now: Micros) -> i64 {
     let micros = moment.saturating_sub(now).max(0);
     micros / 1000 + i64::from(micros % 1000 > 0)
 }
 
-/// Whole milliseconds from `moment` until `now`; 0 where it is yet to come.
+/// Returns whole milliseconds from `moment` until `now`; 0 if it is still to come.
 #[inline]
 pub fn ms_since(moment: Micros, now: Micros) -> i64 {
     now.saturating_sub(moment).max(0) / 1000

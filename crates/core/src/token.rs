@@ -1,4 +1,4 @@
-//! Where fencing tokens come from.
+//! The source of fencing tokens.
 
 use crate::Error;
 
@@ -8,9 +8,9 @@ const LEAD: u64 = 60_000_000;
 /// Tokens stay below this, so that they are exact in every client (2^53).
 pub const TOKEN_END: u64 = 1 << 53;
 
-/// The counter of a server. Every token it grants is `max(last + 1, clock)`, in microseconds,
-/// where `clock` is the wall clock at start plus the monotonic time since: so tokens also rise
-/// over a restart that lost the counter, if the wall clock is not more than a minute behind.
+/// The counter of a server. Every token that it grants is `max(last + 1, clock)`, in microseconds, where
+/// `clock` is the wall clock at start plus the monotonic time since. So tokens also rise over a restart that
+/// lost the counter, if the wall clock is not more than a minute behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tokens {
     last: u64,
@@ -18,26 +18,26 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// A counter that starts at the wall clock (microseconds since 1970) + 1 minute.
+    /// Returns a counter that starts at the wall clock (microseconds since 1970) + 1 minute.
     pub fn starting_at(wall_clock: u64) -> Self {
         Tokens { last: start(wall_clock), used: false }
     }
 
-    /// The highest token granted or accepted so far.
+    /// Returns the highest token granted or accepted so far.
     pub fn last(self) -> u64 {
         self.last
     }
 
-    /// Whether a token was ever granted here or arrived: else there is nothing to save.
+    /// Returns whether a token was ever granted here or arrived: otherwise there is nothing to save.
     pub fn used(self) -> bool {
         self.used
     }
 
-    /// The token of the next grant, where FENCE asks for at least `fence`.
+    /// Returns the token of the next grant, of at least `fence` if FENCE is given.
     ///
     /// # Errors
-    /// [`Error::TokenTooFarAhead`] where none is left below 2^53, in the year 2255 or after a
-    /// clock that was.
+    /// Returns [`Error::TokenTooFarAhead`] if none is left below 2^53, in the year 2255 or after a clock that
+    /// showed it.
     #[inline]
     pub fn next(self, clock: u64, fence: Option<u64>) -> Result<u64, Error> {
         let token = fence.unwrap_or(clock).max(self.last + 1);
@@ -48,11 +48,11 @@ impl Tokens {
         }
     }
 
-    /// Whether FENCE may ask for this token: one that is too far ahead would spoil the counter
-    /// for everyone after it.
+    /// Checks whether FENCE may ask for this token. One that is too far ahead would spoil the counter for all
+    /// later grants.
     ///
     /// # Errors
-    /// [`Error::TokenTooFarAhead`] above both `last + 1` and `clock` + 1 minute, and from 2^53 on.
+    /// Returns [`Error::TokenTooFarAhead`] above both `last + 1` and `clock` + 1 minute, and from 2^53 on.
     #[inline]
     pub fn check_fence(self, clock: u64, fence: u64) -> Result<(), Error> {
         if fence >= TOKEN_END || (fence > self.last + 1 && fence > clock.saturating_add(LEAD)) {
@@ -61,20 +61,20 @@ impl Tokens {
         Ok(())
     }
 
-    /// Every token granted or arrived raises the counter.
+    /// Raises the counter to a token that was granted or arrived.
     #[inline]
     pub fn accept(&mut self, token: u64) {
         self.last = self.last.max(token.min(TOKEN_END - 1));
         self.used = true;
     }
 
-    /// At a promotion: what the old master granted unseen stays below, as after a start.
+    /// Called at a promotion: tokens that the old master may have granted stay below, as after a start.
     pub fn restart(&mut self, wall_clock: u64) {
         self.last = self.last.max(start(wall_clock));
     }
 }
 
-/// Where a counter starts. Below 2^53 whatever the clock says, so that nothing here overflows.
+/// Returns the start of a counter, which is below 2^53 whatever the clock says, so that nothing overflows.
 fn start(wall_clock: u64) -> u64 {
     wall_clock.saturating_add(LEAD).min(TOKEN_END - 1)
 }

@@ -177,7 +177,7 @@ impl Search {
     }
 }
 
-/// Returns the first request of an owner in each queue. Its later ones there wait for nothing else, as they are
+/// Returns the first request of an owner in each queue. Its later ones there wait for nothing else: they are
 /// answered with the first.
 fn requests<'a>(database: &'a Database, owner: &Bytes) -> impl Iterator<Item = Ticket> + 'a {
     let mut last = None;
