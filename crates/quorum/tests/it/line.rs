@@ -112,8 +112,12 @@ async fn readers_go_together_and_a_semaphore_has_room_for_its_holders() {
                 quorum.acquire("key", TTL).kind(kind).await.unwrap(),
             ],
         };
-        let waiters: Vec<_> = (0..4).map(|_| wait_for(&quorum, kind)).collect();
-        eventually(|| waiting(line_node(&cluster)) == 4).await;
+        let mut waiters = Vec::new();
+        for number in 1..=4 {
+            // One after the other: they are released in this order.
+            waiters.push(wait_for(&quorum, kind));
+            eventually(|| waiting(line_node(&cluster)) == number).await;
+        }
         drop(writer);
         let holders = || cluster.nodes().iter().map(|node| holds(node, "key")).max();
         eventually(|| holders() == Some(together)).await;
