@@ -1,15 +1,15 @@
-//! One client that takes a lock again and again, by one of the ways that people use.
+//! One client that acquires a lock repeatedly, in one of the ways that people use.
 
 use std::time::{Duration, Instant};
 
-/// How a lock is taken.
+/// How a lock is acquired.
 #[derive(Clone, Debug)]
 pub enum Way {
     /// `LOCK.ACQUIRE … BLOCK 0` and `LOCK.RELEASE`.
     Line,
     /// A token in a list: BLPOP takes it, RPUSH gives it to the next.
     Token,
-    /// `SET NX PX`, again after so long, and a script (its SHA1) that compares and deletes.
+    /// `SET NX PX`, repeated after this pause, and a script (its SHA1) that compares and deletes.
     Poll(Duration, String),
 }
 
@@ -37,11 +37,11 @@ fn encode(words: &[&str]) -> Vec<u8> {
     bytes
 }
 
-/// What a client does next.
+/// The next step of a client.
 pub enum Next {
     /// Sends a command, and waits for its reply.
     Send(Vec<u8>),
-    /// Nothing, until then.
+    /// Does nothing until then.
     SleepUntil(Instant),
 }
 
@@ -53,7 +53,7 @@ enum Phase {
     Releasing,
 }
 
-/// The client, and what it went through.
+/// The client and its measurements.
 pub struct Contender {
     way: Way,
     hold: Duration,
@@ -66,7 +66,7 @@ pub struct Contender {
 }
 
 impl Contender {
-    /// Number `index` of those who hold for `hold` at a time.
+    /// Returns client `index`, which holds the lock for `hold` at a time.
     pub fn new(way: Way, hold: Duration, index: usize) -> Contender {
         Contender {
             way,
@@ -80,17 +80,17 @@ impl Contender {
         }
     }
 
-    /// How often it has had the lock.
+    /// Returns how often it has had the lock.
     pub fn acquires(&self) -> usize {
         self.waits_ms.len()
     }
 
-    /// How long it waited each time, from sending its first command to having the lock.
+    /// Returns how long it waited each time, from sending its first command to having the lock.
     pub fn waits_ms(&self) -> &[f64] {
         &self.waits_ms
     }
 
-    /// For how long it has been waiting now.
+    /// Returns how long it has been waiting now.
     pub fn waiting_ms(&self, now: Instant) -> f64 {
         match self.phase {
             Phase::Asking | Phase::Pausing => now.saturating_duration_since(self.asked).as_secs_f64() * 1e3,
@@ -98,25 +98,25 @@ impl Contender {
         }
     }
 
-    /// How many commands it has sent.
+    /// Returns how many commands it has sent.
     pub fn commands(&self) -> usize {
         self.commands
     }
 
-    /// Forgets what was measured so far.
+    /// Forgets all measurements.
     pub fn reset(&mut self) {
         self.waits_ms.clear();
         self.commands = 0;
     }
 
-    /// The first command.
+    /// Returns the first command.
     pub fn begin(&mut self, now: Instant) -> Next {
         self.asked = now;
         self.turn += 1;
         self.ask()
     }
 
-    /// The pause, or the hold, is over.
+    /// Called when the pause or the hold is over.
     pub fn slept(&mut self, _: Instant) -> Next {
         if self.phase == Phase::Holding {
             self.give_back()
@@ -125,10 +125,10 @@ impl Contender {
         }
     }
 
-    /// A reply has come.
+    /// Called when a reply has come.
     ///
     /// # Panics
-    /// At an error, and at anything that was not to be expected.
+    /// Panics on an error, and on any unexpected reply.
     pub fn replied(&mut self, reply: &[u8], now: Instant) -> Next {
         assert!(!reply.starts_with(b"-"), "{:?} got {}", self.way, reply.escape_ascii());
         if self.phase == Phase::Releasing {
@@ -160,7 +160,7 @@ impl Contender {
         Next::Send(self.way.release(&self.owner()))
     }
 
-    /// Another one each time, of 20 bytes, as the contract wants it.
+    /// Returns a new owner each time, of 20 bytes, as the contract suggests.
     fn owner(&self) -> String {
         format!("{:06}-{:013}", self.index, self.turn)
     }

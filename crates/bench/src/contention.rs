@@ -1,4 +1,4 @@
-//! Many clients that fight for one lock: how often it changes hands, and how long each waits.
+//! Many clients that contend for one lock: how often it changes hands, and how long each waits.
 
 use crate::contender::{Contender, Way};
 use crate::contest::percentile;
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 const CLIENTS: usize = 64;
 const HOLDS_MS: [u64; 3] = [0, 1, 10];
-/// What the 99th percentile of the waits in line may be, against the median.
+/// Bound of the 99th percentile of the waits in the queue, relative to the median.
 const FAIR: f64 = 1.5;
 
 const COMPARE_AND_DELETE: &str =
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end";
 
-/// One table for each time of holding.
+/// Returns one table for each time of holding.
 pub fn measure(size: &Size) -> Vec<Table> {
     allow_connections();
     HOLDS_MS.into_iter().map(|hold_ms| contend(size, hold_ms)).collect()
@@ -30,7 +30,7 @@ fn contend(size: &Size, hold_ms: u64) -> Table {
         let fair = matches!(way, Way::Line).then_some(FAIR);
         let contender = |index| Contender::new(way.clone(), Duration::from_millis(hold_ms), index);
         let mut crowd = Crowd::begin(&server, (0..CLIENTS).map(contender));
-        // Not the time in which they come.
+        // The time in which they connect does not count.
         crowd.run(usize::MAX, size.contention / 10);
         crowd.reset();
         let began = Instant::now();
@@ -61,7 +61,7 @@ fn figures(name: &str, crowd: &Crowd, began: Instant, fair: Option<f64>) -> Vec<
     let now = Instant::now();
     let waits: Vec<f64> = crowd.contenders().flat_map(|contender| contender.waits_ms().to_vec()).collect();
     let commands: usize = crowd.contenders().map(Contender::commands).sum();
-    // Who is still waiting has waited that long at least.
+    // Clients that still wait have waited at least that long.
     let waiting = crowd.contenders().map(|contender| contender.waiting_ms(now));
     let worst = waits.iter().copied().chain(waiting).fold(0.0, f64::max);
     let (p50, p99) = (percentile(&waits, 50), percentile(&waits, 99));

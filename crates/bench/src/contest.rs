@@ -1,4 +1,4 @@
-//! Contestants that take turns, and what a unit of each costs the server.
+//! Contestants that take turns, and the server's cost of a unit of each.
 
 use crate::cpus;
 use crate::info::{cpu_micros, wait_until_written};
@@ -15,17 +15,17 @@ pub struct Contestant {
 }
 
 impl Contestant {
-    /// One whose rounds go through `workload` so many times.
+    /// Returns a contestant whose rounds go through `workload` `repeats` times.
     pub fn new(server: &Server, workload: Workload, repeats: usize) -> Contestant {
         Contestant { server: server.pid(), client: server.connect(), workload, repeats, samples: Vec::new() }
     }
 
-    /// The median over all rounds, in microseconds of server CPU a unit.
+    /// Returns the median over all rounds, in microseconds of server CPU per unit.
     pub fn micros(&self) -> f64 {
         median(&self.samples)
     }
 
-    /// One round.
+    /// Runs one round.
     fn sample(&mut self) -> f64 {
         wait_until_written(&mut self.client);
         let before = cpu_micros(&mut self.client);
@@ -38,7 +38,7 @@ impl Contestant {
     }
 }
 
-/// Lets each have `rounds` rounds, after one to warm up. None is always the first.
+/// Runs `rounds` rounds of each contestant, after one to warm up. The order rotates.
 pub fn compete(contestants: &mut [Contestant], rounds: usize) {
     let servers: Vec<u32> = contestants.iter().map(|contestant| contestant.server).collect();
     cpus::on_one(&servers, || {
@@ -60,12 +60,12 @@ fn take_turns(contestants: &mut [Contestant], round: usize) {
     }
 }
 
-/// The value in the middle.
+/// Returns the median.
 pub fn median(values: &[f64]) -> f64 {
     percentile(values, 50)
 }
 
-/// The value that so many percent of the values do not exceed.
+/// Returns the value that `percent` percent of the values do not exceed.
 pub fn percentile(values: &[f64], percent: usize) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

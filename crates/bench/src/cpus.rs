@@ -1,6 +1,6 @@
-//! One CPU for all contestants' servers and the client, for as long as they compete: to wake a process on
-//! another CPU costs the server so much that the scheduler's choice would decide a close contest. Nobody
-//! waits for it, since server and client never have work at the same time.
+//! One CPU for all contestants' servers and the client while they compete. Waking a process on another CPU
+//! costs the server enough for the scheduler's choice to decide a close contest. Nobody waits for the CPU,
+//! since server and client never have work at the same time.
 
 #[cfg(target_os = "linux")]
 use rustix::{
@@ -8,12 +8,12 @@ use rustix::{
     thread::{sched_getaffinity, sched_setaffinity, CpuSet},
 };
 
-/// Runs `work` with this thread, and the main threads of these processes, on one CPU. Where that is not
-/// possible they stay where they are: the figures then only scatter more.
+/// Runs `work` with this thread and the main threads of these processes on one CPU. If that is not possible,
+/// they stay where they are, and the figures only scatter more.
 #[cfg(target_os = "linux")]
 pub fn on_one<T>(processes: &[u32], work: impl FnOnce() -> T) -> T {
     let Ok(usable) = sched_getaffinity(None) else { return work() };
-    // The last: the first is the one that serves the devices, on many machines.
+    // The last one: on many machines the first one serves the devices.
     let Some(last) = (0..CpuSet::MAX_CPU).rfind(|cpu| usable.is_set(*cpu)) else { return work() };
     let mut one = CpuSet::new();
     one.set(last);
@@ -31,7 +31,7 @@ fn keep_to(cpus: &CpuSet, processes: &[u32]) {
     }
 }
 
-/// Only Linux is asked.
+/// Implemented only on Linux.
 #[cfg(not(target_os = "linux"))]
 pub fn on_one<T>(_: &[u32], work: impl FnOnce() -> T) -> T {
     work()

@@ -1,5 +1,5 @@
-//! Thousands of clients on one thread, each a loop of acquire, hold and release: what they do between a
-//! reply and the next command costs so little that the figures are the server's and the network's.
+//! Thousands of clients on one thread, each a loop of acquire, hold and release. What they do between a reply
+//! and the next command costs little, so the figures are those of the server and the network.
 
 use crate::contender::{Contender, Next};
 use redis_lock_harness::Server;
@@ -13,11 +13,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// No reply and no hold takes longer.
+/// No reply and no hold takes longer than this.
 const BOUND: Duration = Duration::from_secs(30);
 const EVENTS: usize = 1_024;
 
-/// Clients of one server that all want the same.
+/// Clients of one server that all want the same lock.
 pub struct Crowd {
     epoll: OwnedFd,
     members: Vec<Member>,
@@ -31,7 +31,7 @@ struct Member {
 }
 
 impl Crowd {
-    /// Connects them all, and has each send its first command.
+    /// Connects all clients, and has each send its first command.
     pub fn begin(server: &Server, contenders: impl IntoIterator<Item = Contender>) -> Crowd {
         let epoll = epoll::create(CreateFlags::CLOEXEC).expect("the system has epoll");
         let mut crowd = Crowd { epoll, members: Vec::new(), asleep: BinaryHeap::new() };
@@ -48,17 +48,17 @@ impl Crowd {
         crowd
     }
 
-    /// The clients.
+    /// Returns the clients.
     pub fn contenders(&self) -> impl Iterator<Item = &Contender> {
         self.members.iter().map(|member| &member.contender)
     }
 
-    /// Forgets what was measured so far.
+    /// Forgets all measurements.
     pub fn reset(&mut self) {
         self.members.iter_mut().for_each(|member| member.contender.reset());
     }
 
-    /// Goes on until the lock was acquired so many times, or so much time has passed; how many times.
+    /// Runs until the lock was acquired `acquires` times or `time` has passed. Returns how often it was.
     pub fn run(&mut self, acquires: usize, time: Duration) -> usize {
         let end = Instant::now() + time;
         let mut acquired = 0;
@@ -91,7 +91,7 @@ impl Crowd {
         }
     }
 
-    /// Reads what has come; true where it was the lock.
+    /// Reads what has arrived. Returns whether it was the lock.
     fn read(&mut self, index: usize) -> bool {
         let member = &mut self.members[index];
         let mut buffer = [0; 512];
@@ -114,14 +114,14 @@ impl Crowd {
 
     fn carry_out(&mut self, index: usize, next: Next) {
         match next {
-            // Far smaller than a socket's buffer, and nothing else is on its way.
+            // Far smaller than a socket's buffer, and nothing else is in flight.
             Next::Send(bytes) => self.members[index].stream.write_all(&bytes).expect("a command can be sent"),
             Next::SleepUntil(at) => self.asleep.push(Reverse((at, index))),
         }
     }
 }
 
-/// A reply of one line, or an array of bulk strings.
+/// Returns whether a reply is complete: one line, or an array of bulk strings.
 fn is_complete(reply: &[u8]) -> bool {
     let lines = reply.iter().filter(|&&byte| byte == b'\n').count();
     let wanted = match reply {

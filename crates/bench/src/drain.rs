@@ -1,4 +1,4 @@
-//! What it costs to let a whole crowd in at once, and how long everybody else waits meanwhile.
+//! The cost of granting a lock to a large number of waiters at once, and how long others wait meanwhile.
 
 use crate::info::cpu_micros;
 use crate::size::Size;
@@ -7,13 +7,13 @@ use redis_lock_harness::{allow_connections, eventually, Client, Reply, Server};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// What one of a large crowd may cost, against one of a small crowd.
+/// Bound of the cost of one of many waiters, relative to one of few.
 const LINEAR: f64 = 1.3;
-/// How long a PING may take meanwhile, in milliseconds: a slice, and the replies to those whom it let in.
+/// Bound of a PING meanwhile, in milliseconds: one time budget, and the replies to the waiters granted in it.
 const PING_BOUND_MS: f64 = 50.0;
 const BOUND: Duration = Duration::from_secs(120);
 
-/// One table.
+/// Returns one table.
 pub fn measure(size: &Size) -> Vec<Table> {
     allow_connections();
     let drains: Vec<Drain> = size.crowds.into_iter().map(drain).collect();
@@ -64,7 +64,7 @@ fn waiter(server: &Server, index: usize) -> Client {
     client
 }
 
-/// How long the slowest PING took until it is over.
+/// Returns how long the slowest PING took until it is over.
 fn longest_ping(server: &Server, over: &AtomicBool) -> Duration {
     let mut client = server.connect();
     let mut longest = Duration::ZERO;

@@ -1,4 +1,4 @@
-//! What it costs to give a lock to the next in line, and what it costs to wait.
+//! The cost of handing a lock to the next waiter, and the cost of waiting.
 
 use crate::contender::{Contender, Way};
 use crate::contest::median;
@@ -9,19 +9,19 @@ use crate::table::{grouped, Row, Table};
 use redis_lock_harness::{allow_connections, eventually, Client, Server};
 use std::time::{Duration, Instant};
 
-/// What a hand-off with the long line may cost the server, against the short one.
+/// Bound of the server's cost of a hand-off with the long queue, relative to the short one.
 const CPU_BOUND: f64 = 1.3;
-/// And what it may take, against the token in a list.
+/// Bound of its duration, relative to the token in a list.
 const WALL_BOUND: f64 = 1.15;
 const BOUND: Duration = Duration::from_secs(120);
 
-/// Two tables.
+/// Returns two tables.
 pub fn measure(size: &Size) -> Vec<Table> {
     allow_connections();
     vec![handoffs(size), waiters(size)]
 }
 
-/// A crowd on a server of its own.
+/// Contending clients on a server of their own.
 struct Ring {
     _server: Server,
     client: Client,
@@ -43,7 +43,7 @@ impl Ring {
         Ring { _server: server, client, crowd, cpu: Vec::new(), wall: Vec::new() }
     }
 
-    /// One round: so many hand-offs.
+    /// Runs one round of `count` hand-offs.
     fn sample(&mut self, count: usize) {
         let (cpu, began) = (cpu_micros(&mut self.client), Instant::now());
         let done = self.crowd.run(count, BOUND);
@@ -120,15 +120,15 @@ fn waiters(size: &Size) -> Table {
     Table { title, unit: "", rows }
 }
 
-/// A connection that has said something, as all of them have.
+/// Returns a connection that has sent a command, as all of them have.
 fn idle_connection(server: &Server) -> Client {
     let mut client = server.connect();
     client.run(["PING"]);
     client
 }
 
-/// The bytes that the server has allocated once it has shrunk the buffers of idle connections, which it
-/// does a few seconds after they were used.
+/// Returns the bytes that the server has allocated once it has shrunk the buffers of idle connections, which
+/// it does a few seconds after their use.
 fn rested_memory(server: &Server, rest: Duration) -> u64 {
     std::thread::sleep(rest);
     settled_memory(server)

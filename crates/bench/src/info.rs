@@ -1,11 +1,11 @@
-//! What the server says of itself.
+//! Figures that the server reports.
 
 use redis_lock_harness::{eventually, Client, Server};
 use std::time::Duration;
 
 const FLUSH_BOUND: Duration = Duration::from_secs(30);
 
-/// The CPU time that the main thread has used so far, in microseconds.
+/// Returns the CPU time that the main thread has used so far, in microseconds.
 pub fn cpu_micros(client: &mut Client) -> f64 {
     let info = client.run(["INFO", "cpu"]);
     let seconds = |name: &str| -> f64 {
@@ -16,8 +16,8 @@ pub fn cpu_micros(client: &mut Client) -> f64 {
     (seconds("used_cpu_user_main_thread") + seconds("used_cpu_sys_main_thread")) * 1e6
 }
 
-/// Waits until nothing of the append-only file is left in the server's memory. While an fsync runs
-/// the server puts off writing for up to two seconds.
+/// Waits until nothing of the append-only file is left in the server's memory. While an fsync runs, the
+/// server postpones writing for up to two seconds.
 pub fn wait_until_written(client: &mut Client) {
     eventually(FLUSH_BOUND, || {
         let info = client.run(["INFO", "persistence"]);
@@ -25,8 +25,8 @@ pub fn wait_until_written(client: &mut Client) {
     });
 }
 
-/// The bytes that the server has allocated, as soon as that no longer changes: a key table that has
-/// just grown moves its entries little by little.
+/// Returns the bytes that the server has allocated, once that no longer changes: a key table that has just
+/// grown moves its entries gradually.
 pub fn settled_memory(server: &Server) -> u64 {
     const UNCHANGED: u64 = 4096;
     let read = || server.info_u64("memory", "used_memory");
@@ -43,7 +43,7 @@ pub fn settled_memory(server: &Server) -> u64 {
     panic!("the server's used_memory does not settle");
 }
 
-/// The name and version of the server under test.
+/// Returns the name and version of the server under test.
 pub fn server_version() -> String {
     let info = Server::builder().without_module().start().info("server");
     match info.get("valkey_version") {

@@ -9,10 +9,10 @@ use redis_lock_harness::Server;
 const TTL_MS: u64 = 30_000;
 /// Longer than the measurement takes.
 const HELD_MS: u64 = 3_600_000;
-/// Other holders of the crowded lock.
+/// Other holders of the lock that has many.
 const CROWD: usize = 1_000;
 
-/// One table.
+/// Returns one table.
 pub fn measure(size: &Size) -> Vec<Table> {
     let (locks, plain) = (Server::start(), Server::builder().without_module().start());
     prepare(size, &locks, &plain);
@@ -47,7 +47,7 @@ pub fn measure(size: &Size) -> Vec<Table> {
     }]
 }
 
-/// Takes the locks, and sets the keys, that the single commands find held.
+/// Acquires the locks and sets the keys that the single commands find held.
 fn prepare(size: &Size, locks: &Server, plain: &Server) {
     singles(size, |index| acquire(index, &owner(index))).run(&mut locks.connect());
     singles(size, set).run(&mut plain.connect());

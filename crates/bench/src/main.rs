@@ -1,4 +1,4 @@
-//! What a lock costs, side by side with what people use instead.
+//! The cost of a lock, side by side with what people use instead.
 //!
 //! ```text
 //! make bench                                                      everything, in under seven minutes
@@ -6,57 +6,54 @@
 //! cargo run --release --package redis-lock-bench -- --quick       seconds: shows that it runs, not what it costs
 //! ```
 //!
-//! **What is measured.** The CPU time of the server's main thread (`used_cpu_user_main_thread` +
-//! `used_cpu_sys_main_thread` of INFO, in microseconds) that a round of commands takes. Time on the
-//! wall would measure the client and the machine's other work as well.
+//! **What is measured.** The CPU time of the server's main thread that a round of commands takes
+//! (`used_cpu_user_main_thread` + `used_cpu_sys_main_thread` of INFO, in microseconds). Wall time would
+//! include the client and the machine's other work.
 //!
-//! **How.** Contestants take turns, many short rounds each, and their order rotates: what slows the
-//! machine for a while slows them all, and all keep to one CPU meanwhile. A figure is the median
-//! over the rounds, a ratio is one median by another. A round sends its commands over one unix
-//! socket, as pipelines with one on its way at a time, and checks every reply. With an append-only
-//! file a round ends when its last byte has been handed to the kernel. Rewrites of that file are
-//! off.
+//! **How.** Contestants take turns, many short rounds each, in rotating order. What slows the machine for a
+//! while slows all of them, and all run on one CPU. A figure is the median over the rounds, and a ratio is
+//! one median divided by another. A round sends its commands over one unix socket, as pipelines with one in
+//! flight at a time, and checks every reply. With an append-only file a round ends when its last byte has
+//! been passed to the kernel. Rewrites of that file are off.
 //!
-//! **Against what.** `SET key owner NX PX ttl` takes a lock the native way, `DEL` gives it back
-//! without a look at who holds it, and a script (`EVALSHA`, compare-and-delete) does so safely.
-//! They run on a server without the module. A control row runs SET + DEL on the server with the
-//! module: what its mere presence costs other commands.
+//! **Against what.** `SET key owner NX PX ttl` acquires a lock the native way, `DEL` releases it without
+//! checking the holder, and a script (`EVALSHA`, compare-and-delete) does so safely. They run on a server
+//! without the module. A control row runs SET + DEL on the server with the module, for the cost of its mere
+//! presence to other commands.
 //!
-//! **Memory** is the growth of `used_memory` for so many held locks, against as many native keys of
-//! the same names, the same values and a time to live, by one count for both: their tables grow at
-//! the same counts.
+//! **Memory** is the growth of `used_memory` for a number of held locks, against as many native keys with the
+//! same names, the same values and a time to live. Their tables grow at the same counts.
 //!
-//! **A million locks held**: two servers that differ in nothing else take turns with acquire +
-//! release on names of their own, with a ttl below that of the locks held, and above it. Every pair
-//! of a round has a fresh name, which leads it to a part of the server's key table that the CPU's
-//! caches do not have. Native keys are subject to the same, and their rows show how much of the
-//! difference that is. So do the rows on few names: what these touch stays in the caches.
+//! **A million locks held**: two servers that differ in nothing else take turns with acquire + release on
+//! names of their own, with a ttl below that of the locks held, and above it. Every pair of a round has a
+//! fresh name, which leads to a part of the server's key table that is not in the CPU's caches. Native keys
+//! are subject to the same, and their rows show how much of the difference that is. So do the rows on few
+//! names, whose data stays in the caches.
 //!
-//! **Reclaim** is the time from a lock's deadline to the arrival of its `lock.expired` event at the
-//! client. The deadline is counted from before the acquire was sent, so the figure is never too
-//! small.
+//! **Reclaim** is the time from a lock's deadline to the arrival of its `lock.expired` event at the client.
+//! The deadline is counted from before the acquire was sent, so the figure is never too small.
 //!
-//! **Hand-off**: clients that all wait in line for one lock, and stand at its end again once they had
-//! it; or, to compare, pass round a token in a list with BLPOP and RPUSH. One thread plays all of
-//! them (`crowd.rs`), for every contestant in the same way. Wall time is from one hand-off to the
-//! next: two commands and two replies.
+//! **Hand-off**: clients that all wait in the queue of one lock, and rejoin it after each hold; or, to
+//! compare, pass a token around in a list with BLPOP and RPUSH. One thread plays all of them (`crowd.rs`), in
+//! the same way for every contestant. Wall time is from one hand-off to the next: two commands and two
+//! replies.
 //!
-//! **Drain**: a lock for which a crowd waits with SHARED is deleted. The server's CPU time for each of them,
-//! and what a client notices that has nothing to do with it.
+//! **Drain**: a lock with many SHARED waiters is deleted. The figures are the server's CPU time per waiter,
+//! and the delay of a client that has nothing to do with it.
 //!
-//! **Contention**: the same with 64 clients that hold for a while, against polling with
-//! `SET NX PX`. A wait counts from the first command that was sent for it.
+//! **Contention**: the same with 64 clients that hold for a while, against polling with `SET NX PX`. A wait
+//! counts from the first command that was sent for it.
 //!
-//! **Quorum**: acquire and release over 1, 3 and 5 nodes by the quorum client, against the crate rslock
-//! on the same nodes. All run on this machine: with more nodes than CPUs, wall time is their CPU time
-//! too, so that is given as well.
+//! **Quorum**: acquire and release over 1, 3 and 5 nodes by the quorum client, against the crate rslock on
+//! the same nodes. All run on this machine: with more nodes than CPUs, wall time includes their CPU time,
+//! which is therefore given too.
 //!
 //! **Several**: many clients that want one lock over several nodes, each with connections of its own, all on one
 //! thread: how fair it is, and how fast. Requests are counted by the servers, after everybody has had a turn: those for
 //! locks. **Storm**: the same beside callers that do not wait. **Faults**: the same while a node is killed or stopped.
 //!
-//! A bound that a figure does not keep is marked `MISSED`; the exit status is 0 all the same, since
-//! a busy machine can be the reason.
+//! A figure that exceeds its bound is marked `MISSED`. The exit status is still 0, since a busy machine can
+//! be the reason.
 
 mod contender;
 mod contention;

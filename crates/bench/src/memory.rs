@@ -9,7 +9,7 @@ use redis_lock_harness::Server;
 const TTL_MS: u64 = 3_600_000;
 const BOUND: f64 = 1.6;
 
-/// One table.
+/// Returns one table.
 pub fn measure(size: &Size) -> Vec<Table> {
     let mut rows = Vec::new();
     for length in [20, 36] {

@@ -1,4 +1,4 @@
-//! What a pair costs, and how late a lock is reclaimed, while very many locks are held.
+//! The cost of a pair, and how late a lock is reclaimed, while a million locks are held.
 
 use crate::contest::{compete, Contestant};
 use crate::reclaim;
@@ -10,11 +10,11 @@ use redis_lock_harness::Server;
 const HELD_MS: u64 = 3_600_000;
 const SHORTER_MS: u64 = 30_000;
 const LONGER_MS: u64 = 2 * HELD_MS;
-/// As in the comparison without a million: what these touch stays in the CPU's caches.
+/// As in the comparison without a million: their data stays in the CPU's caches.
 const FEW_NAMES: usize = 1_000;
 const BOUND: f64 = 1.25;
 
-/// The costs, and the reclaim.
+/// Returns the costs, and the reclaim.
 pub fn measure(size: &Size) -> Vec<Table> {
     let locks = Pair { empty: Server::start(), full: Server::start() };
     hold(&locks.full, size.held, |index| {
@@ -31,7 +31,7 @@ pub fn measure(size: &Size) -> Vec<Table> {
     vec![costs, reclaim]
 }
 
-/// Two servers that differ in nothing but what is held on them.
+/// Two servers that differ only in the locks that are held on them.
 struct Pair {
     empty: Server,
     full: Server,
@@ -41,7 +41,7 @@ fn hold(server: &Server, count: usize, command: impl Fn(usize) -> Command) {
     Workload::new(count, |index| [command(index)]).run(&mut server.connect());
 }
 
-/// One workload, on a server that holds nothing and on one that is full.
+/// One workload, on an empty server and on a full one.
 struct Case<'a> {
     name: &'static str,
     servers: &'a Pair,

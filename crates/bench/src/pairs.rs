@@ -11,7 +11,7 @@ const COMPARE_AND_DELETE: &str =
     "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end";
 const SCRIPT_BOUND: f64 = 0.55;
 
-/// Both tables.
+/// Returns both tables.
 pub fn measure(size: &Size) -> Vec<Table> {
     let file = |builder: Builder| {
         builder

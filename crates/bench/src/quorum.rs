@@ -11,14 +11,14 @@ use tokio::runtime::{Builder, Runtime};
 
 const NODES: [usize; 3] = [1, 3, 5];
 const TTL: Duration = Duration::from_secs(10);
-/// The acquire over five nodes against that over one: the floor is one round trip.
+/// Bound of the acquire over five nodes, relative to one: the floor is one round trip.
 const WIDE: f64 = 1.5;
-/// And against rslock over the same five.
+/// Bound relative to rslock over the same five.
 const FASTER: f64 = 0.7;
-/// Pairs at a time, before it is the other one's turn.
+/// Pairs per turn of a client.
 const CHUNK: usize = 100;
 
-/// One table for each runtime.
+/// Returns one table for each runtime.
 pub fn measure(size: &Size) -> Vec<Table> {
     let current = ("current-thread runtime", Builder::new_current_thread().enable_all().build());
     let several = ("multi-thread runtime", Builder::new_multi_thread().enable_all().build());
@@ -28,12 +28,12 @@ pub fn measure(size: &Size) -> Vec<Table> {
         .collect()
 }
 
-/// What one client needed.
+/// The times that one client needed.
 #[derive(Default)]
 struct Times {
     acquire: Vec<f64>,
     release: Vec<f64>,
-    /// Of all nodes together, in all its turns.
+    /// The CPU time of all nodes together, in all its turns.
     cpu: f64,
 }
 
@@ -55,7 +55,7 @@ fn table(size: &Size, runtime_name: &str, runtime: &Runtime) -> Table {
             rows.push(p50);
             let mut p99 = row("acquire, p99", percentile(&times.acquire, 99));
             if who == 0 && *nodes == 5 {
-                // Of the medians, in a row of its own: there can be one ratio a row.
+                // Ratios of the medians, in rows of their own, as a row has one ratio.
                 rows.push(p99);
                 p99 = row("acquire, p50, against rslock's", acquire(5, 0))
                     .ratio(acquire(5, 0) / acquire(5, 1), "lock / rslock")
@@ -88,7 +88,7 @@ fn compete(size: &Size, runtime: &Runtime, nodes: usize) -> [Times; 2] {
             let done = lock_by_quorum(&quorum).await;
             let between = cpu(&cluster);
             let done_there = lock_by_rslock(&manager).await;
-            // The first chunk is to connect and to warm up.
+            // The first chunk is for connecting and warming up.
             if chunk > 0 {
                 ours.add(done, between - before);
                 theirs.add(done_there, cpu(&cluster) - between);

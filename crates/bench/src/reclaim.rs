@@ -1,4 +1,4 @@
-//! How late the end of a lock is told.
+//! How late the end of a lock is reported.
 
 use crate::contest::percentile;
 use crate::size::Size;
@@ -6,12 +6,12 @@ use crate::table::{grouped, Row, Table};
 use redis_lock_harness::{Client, Reply, Server};
 use std::time::{Duration, Instant};
 
-/// The first lock ends so long after its acquire: by then the last has been acquired.
+/// Time from the acquire of the first lock to its end, by which the last one has been acquired.
 const FIRST_MS: usize = 1_000;
-/// The contract's: reclaim and event within 10 ms of the deadline.
+/// The contract's bound: reclaim and event within 10 ms of the deadline.
 const BOUND_MS: f64 = 10.0;
 
-/// One table for both servers.
+/// Returns one table for both servers.
 pub fn measure(size: &Size, empty: &Server, full: &Server) -> Table {
     let mut rows = Vec::new();
     for (server, held) in [(empty, 0), (full, size.held)] {
@@ -28,7 +28,7 @@ pub fn measure(size: &Size, empty: &Server, full: &Server) -> Table {
     Table { title, unit: "ms late", rows }
 }
 
-/// How many milliseconds late the events of `count` locks come, in the order of their arrival.
+/// Returns how many milliseconds late the events of `count` locks come, in order of arrival.
 fn lateness(server: &Server, count: usize) -> Vec<f64> {
     let mut events = server.connect();
     let mut client = server.connect();
@@ -54,7 +54,7 @@ fn acquire_all(client: &mut Client, count: usize) -> Vec<Instant> {
     (0..count).map(|index| acquire(client, index)).collect()
 }
 
-/// Takes lock number `index`, and says when it ends at the earliest.
+/// Acquires lock `index`, and returns when it ends at the earliest.
 fn acquire(client: &mut Client, index: usize) -> Instant {
     let ttl = FIRST_MS + index;
     let sent = Instant::now();

@@ -1,4 +1,4 @@
-//! Many clients that want one lock over several nodes: each again and again, against rslock on the same nodes.
+//! Many clients that acquire one lock over several nodes repeatedly, against rslock on the same nodes.
 
 use crate::contest::percentile;
 use crate::size::Size;
@@ -17,14 +17,14 @@ const CLIENTS: [usize; 2] = [8, 32];
 const HOLDS_MS: [u64; 3] = [0, 1, 10];
 const TTL: Duration = Duration::from_secs(10);
 const WAIT: Duration = Duration::from_secs(60);
-/// What is over by this part of the time is not counted: everybody has had a turn by then.
+/// The first part of the time that does not count, after which each client has had a turn.
 const WARM_UP: u32 = 4;
-/// Of the waits' p99, against their p50.
+/// Bound of the waits' p99, relative to their p50.
 const FAIR: f64 = 1.3;
-/// Who does not wait asks again after 1 ms to so many.
+/// A client that does not wait asks again after 1 to this many milliseconds.
 const STORM_MS: u64 = 5;
 
-/// A table of all sizes.
+/// Returns a table of all sizes.
 pub fn measure(size: &Size) -> Vec<Table> {
     let mut rows = Vec::new();
     for clients in CLIENTS {
@@ -52,12 +52,12 @@ pub fn measure(size: &Size) -> Vec<Table> {
     vec![Table { title, unit: "ratio; ms", rows }]
 }
 
-/// Beside those in line, as many of one process that do not wait and ask every few milliseconds.
+/// Beside those in line, as many of one process do not wait and ask every few milliseconds.
 pub fn measure_storm(size: &Size) -> Vec<Table> {
     let mut rows = Vec::new();
     for nodes in [3, 5] {
         let run = |stormers| {
-            // Of its own: what was held when the last one ended is held still.
+            // A cluster of its own: what was held at the end of the last run is still held.
             let cluster = Cluster::start(nodes);
             let hold = Duration::from_millis(1);
             let contest = Contest { clients: 16, hold, time: size.several, stormers, end: None };
@@ -71,9 +71,9 @@ pub fn measure_storm(size: &Size) -> Vec<Table> {
     vec![Table { title, unit: "acquires / s", rows }]
 }
 
-/// A node is killed, or stands still, while many wait: how long the longest wait was, and without.
+/// Kills or stops a node while many wait. Returns the longest wait, and that without the fault.
 pub fn measure_faults(size: &Size) -> Vec<Table> {
-    // The client's own limit is two seconds and a half.
+    // The client's own limit is two and a half seconds.
     const LONGER_MS: f64 = 3_000.0;
     let ends: [(&str, End); 2] = [("killed", Node::kill), ("stopped", Node::freeze)];
     let mut rows = Vec::new();
@@ -101,21 +101,21 @@ pub fn measure_faults(size: &Size) -> Vec<Table> {
     vec![Table { title, unit: "ms", rows }]
 }
 
-/// What becomes of a node.
+/// What happens to a node.
 type End = fn(&Node);
 
-/// Who wants the lock, and for how long.
+/// The clients that want the lock, and how long they hold it.
 #[derive(Clone, Copy)]
 struct Contest {
     clients: usize,
     hold: Duration,
     time: Duration,
     stormers: usize,
-    /// What becomes of a node in the middle.
+    /// What happens to a node at half time.
     end: Option<(usize, End)>,
 }
 
-/// What came of it.
+/// The result of a contest.
 pub struct Outcome {
     pub waits_ms: Vec<f64>,
     turns: Vec<usize>,
@@ -124,7 +124,7 @@ pub struct Outcome {
 }
 
 impl Contest {
-    /// Has them all contend; `take` is one of the clients, which calls back when it has the lock.
+    /// Has all clients contend. `take` is one of the clients, which calls back when it has the lock.
     fn run<F: Future<Output = ()> + 'static>(
         self,
         cluster: &Cluster,
@@ -161,7 +161,7 @@ impl Contest {
     }
 }
 
-/// What one client has had so far.
+/// The turns that one client has had.
 pub struct Turns {
     hold: Duration,
     counts: Cell<bool>,
@@ -177,13 +177,13 @@ impl Turns {
         self.counts.set(true);
     }
 
-    /// It has the lock, after a wait since then.
+    /// Holds the lock, for which it had waited since `asked`.
     async fn hold(&self, asked: Instant) {
         if self.counts.get() {
             self.waits_ms.borrow_mut().push(asked.elapsed().as_secs_f64() * 1e3);
         }
         if !self.hold.is_zero() {
-            // The runtime's own timer is exact to two milliseconds.
+            // The runtime's own timer has a resolution of two milliseconds.
             let hold = self.hold;
             let slept = tokio::task::spawn_blocking(move || std::thread::sleep(hold)).await;
             slept.expect("to sleep does not panic");
@@ -192,7 +192,7 @@ impl Turns {
 }
 
 impl Outcome {
-    /// Acquires a second.
+    /// Returns acquires per second.
     pub fn rate(&self) -> f64 {
         self.waits_ms.len() as f64 / self.time.as_secs_f64()
     }
@@ -226,7 +226,7 @@ impl Outcome {
     }
 }
 
-/// A request a client makes once, without waiting.
+/// Returns the options of a request that a client makes once, without waiting.
 fn hasty() -> Options {
     Options { retry_count: 0, ..Options::default() }
 }
@@ -237,7 +237,7 @@ async fn take_by_quorum(urls: Vec<String>, turns: Rc<Turns>) {
         let asked = Instant::now();
         let lock = quorum.acquire("lock", TTL).wait(WAIT).await.expect("it is waited for");
         turns.hold(asked).await;
-        // Of those that are there.
+        // Errors are those of nodes that are down.
         let _ = lock.release().await;
     }
 }
@@ -259,7 +259,7 @@ async fn take_by_rslock(urls: Vec<String>, turns: Rc<Turns>) {
 async fn ask_and_go(quorum: Quorum, seed: u64) {
     for number in seed.. {
         if let Ok(lock) = quorum.acquire("lock", TTL).await {
-            // An error is the storm's own affair.
+            // Errors are irrelevant in the storm.
             let _ = lock.release().await;
         }
         let ms = 1 + number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % STORM_MS;
@@ -267,7 +267,7 @@ async fn ask_and_go(quorum: Quorum, seed: u64) {
     }
 }
 
-/// What all nodes were asked about locks so far.
+/// Returns how many requests about locks all nodes have had.
 fn requests(cluster: &Cluster) -> u64 {
     let asked = |line: &str| {
         let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;

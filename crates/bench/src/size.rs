@@ -1,10 +1,10 @@
-//! How much is measured.
+//! The size of the measurements.
 
 use std::time::Duration;
 
 /// The counts of a run.
 pub struct Size {
-    /// Rounds of each contestant, one more to warm up not counted.
+    /// Rounds of each contestant, besides one to warm up.
     pub rounds: usize,
     /// How often a round on [`Size::names`] names goes through them.
     pub repeats: usize,
@@ -12,27 +12,27 @@ pub struct Size {
     pub names: usize,
     /// Locks, and native keys, whose memory is measured.
     pub memory_keys: usize,
-    /// The locks held on the full server.
+    /// Locks held on the full server.
     pub held: usize,
-    /// Pairs in a round beside them.
+    /// Pairs in a round beside those locks.
     pub beside: usize,
-    /// Locks whose end is timed.
+    /// Locks whose expiry is timed.
     pub expiring: usize,
-    /// Clients in a short line and in a long one.
+    /// Clients in a short queue and in a long one.
     pub waiters: [usize; 2],
-    /// Clients in a crowd that is let in at once, in a small one and in larger ones.
+    /// Waiters that are granted a lock at once: a small number and larger ones.
     pub crowds: [usize; 3],
     /// Hand-offs in a round.
     pub handoffs: usize,
-    /// How long clients are left alone, for the server to shrink their buffers, and to see what they cost.
+    /// How long clients are idle, so that the server shrinks their buffers, and their cost shows.
     pub rest: Duration,
     /// Acquires of each client over several nodes.
     pub quorum_pairs: usize,
-    /// How long each way of locking is fought over.
+    /// How long clients contend in each way of locking.
     pub contention: Duration,
-    /// And over several nodes.
+    /// The same over several nodes.
     pub several: Duration,
-    /// And while a node is lost.
+    /// The same while a node is lost.
     pub several_faults: Duration,
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Formatter, Result};
 
-/// One figure, and what becomes of it when compared.
+/// One figure, and its comparison.
 pub struct Row {
     name: String,
     figure: f64,
@@ -15,19 +15,19 @@ impl Row {
         Row { name: name.into(), figure, ratio: None, bound: None }
     }
 
-    /// Adds a ratio, and what it is of: "lock / this".
+    /// Adds a ratio, and its terms: "lock / this".
     pub fn ratio(mut self, ratio: f64, of: &'static str) -> Row {
         self.ratio = Some((ratio, of));
         self
     }
 
-    /// What the ratio, or the figure if there is none, may be at most.
+    /// Sets the bound of the ratio, or of the figure if there is no ratio.
     pub fn at_most(mut self, bound: impl Into<Option<f64>>) -> Row {
         self.bound = bound.into();
         self
     }
 
-    /// `None` if there is no bound.
+    /// Returns whether the bound is kept, or `None` if there is no bound.
     fn keeps_bound(&self) -> Option<bool> {
         let value = self.ratio.map_or(self.figure, |(ratio, _)| ratio);
         self.bound.map(|bound| value <= bound)
@@ -51,18 +51,18 @@ impl Display for Row {
 /// Rows of one unit.
 pub struct Table {
     pub title: String,
-    /// What the figures are.
+    /// The unit of the figures.
     pub unit: &'static str,
     pub rows: Vec<Row>,
 }
 
 impl Table {
-    /// How many rows have a bound.
+    /// Returns how many rows have a bound.
     pub fn bounds(&self) -> usize {
         self.rows.iter().filter_map(Row::keeps_bound).count()
     }
 
-    /// How many do not keep it.
+    /// Returns how many rows exceed their bound.
     pub fn missed(&self) -> usize {
         self.rows.iter().filter_map(Row::keeps_bound).filter(|kept| !kept).count()
     }
@@ -78,7 +78,7 @@ impl Display for Table {
     }
 }
 
-/// A count with commas: 1,000,000.
+/// Returns a count with commas: 1,000,000.
 pub fn grouped(count: usize) -> String {
     let digits = count.to_string();
     let mut text = String::new();

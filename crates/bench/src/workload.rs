@@ -2,7 +2,7 @@
 
 use redis_lock_harness::{Client, Reply};
 
-/// So many units (a pair, or a single command) go out in one write.
+/// Units (a pair or a single command) per write.
 pub const PIPELINE: usize = 100;
 
 /// What a reply must be.
@@ -29,7 +29,7 @@ impl Expected {
     }
 }
 
-/// One command, its words separated by spaces, and what it must reply.
+/// One command, its words separated by spaces, and its expected reply.
 pub struct Command(pub String, pub Expected);
 
 /// A sequence of pipelines.
@@ -39,7 +39,7 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// The units that `unit` makes of 0, 1, 2, ….
+    /// Returns the units that `unit` makes of 0, 1, 2, ….
     pub fn new<const N: usize>(units: usize, unit: impl Fn(usize) -> [Command; N]) -> Workload {
         let indexes: Vec<usize> = (0..units).collect();
         let pipelines = indexes
@@ -56,7 +56,7 @@ impl Workload {
         Workload { pipelines, units }
     }
 
-    /// How many units one run has.
+    /// Returns how many units one run has.
     pub fn units(&self) -> usize {
         self.units
     }
@@ -64,7 +64,7 @@ impl Workload {
     /// Sends everything once.
     ///
     /// # Panics
-    /// At a reply that is not the expected one: what would be measured is not what the table says.
+    /// Panics on a reply that is not the expected one: the table would not describe what is measured.
     pub fn run(&self, client: &mut Client) {
         for (bytes, expected) in &self.pipelines {
             client.send_raw(bytes);
@@ -84,12 +84,12 @@ fn encode(words: &str, bytes: &mut Vec<u8>) {
     }
 }
 
-/// The owner of the lock number `index`: 20 bytes, as the contract suggests.
+/// Returns the owner of lock `index`: 20 bytes, as the contract suggests.
 pub fn owner(index: usize) -> String {
     format!("owner-{index:014}")
 }
 
-/// Acquire and release, with these options.
+/// Returns acquire and release, with these options.
 pub fn lock_pair(index: usize, ttl_ms: u64, options: &str) -> [Command; 2] {
     let (key, owner) = (format!("lock:{index:06}"), owner(index));
     [
@@ -98,7 +98,7 @@ pub fn lock_pair(index: usize, ttl_ms: u64, options: &str) -> [Command; 2] {
     ]
 }
 
-/// The native lock, given back without a look at who holds it.
+/// Returns the commands of a native lock that is released without checking its holder.
 pub fn native_pair(index: usize, ttl_ms: u64) -> [Command; 2] {
     let (key, owner) = (format!("lock:{index:06}"), owner(index));
     [
@@ -107,7 +107,7 @@ pub fn native_pair(index: usize, ttl_ms: u64) -> [Command; 2] {
     ]
 }
 
-/// The native lock, given back by a script that compares the owner first.
+/// Returns the commands of a native lock that is released by a script that compares the owner first.
 pub fn script_pair(index: usize, ttl_ms: u64, script: &str) -> [Command; 2] {
     let (key, owner) = (format!("lock:{index:06}"), owner(index));
     [
