@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 fn main() {
     println!("cargo:rerun-if-changed=clock/clock.c");
-    // Preloading by LD_PRELOAD, and the raw system calls, are Linux's.
+    // Preloading by LD_PRELOAD and the raw system calls are specific to Linux.
     if std::env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
         return;
     }

@@ -1,4 +1,4 @@
-//! How a server is to be: its configuration, and its start.
+//! The configuration of a server, and its start.
 
 use crate::clocks::Clocks;
 use crate::poll::eventually;
@@ -13,10 +13,10 @@ use tempfile::TempDir;
 
 pub(crate) const CONFIG_FILE: &str = "redis.conf";
 const SYNC_BOUND: Duration = Duration::from_secs(30);
-/// A cluster node listens on a second port, so much above its first.
+/// A cluster node also listens on the port that is this much higher.
 const CLUSTER_BUS: u16 = 10_000;
 
-/// The module under test: `REDIS_LOCK_MODULE`, else the release build of this workspace.
+/// Returns the module under test: `REDIS_LOCK_MODULE`, else the release build of this workspace.
 pub fn module_path() -> PathBuf {
     std::env::var_os("REDIS_LOCK_MODULE").map(PathBuf::from).unwrap_or_else(|| {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -25,7 +25,7 @@ pub fn module_path() -> PathBuf {
     })
 }
 
-/// The server to test with: `REDIS_SERVER`, else redis-server, else valkey-server.
+/// Returns the server to test with: `REDIS_SERVER`, else redis-server, else valkey-server.
 pub fn server_binary() -> PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     let find = || {
@@ -41,7 +41,7 @@ pub fn server_binary() -> PathBuf {
     BINARY.get_or_init(find).clone()
 }
 
-/// A server that is not started yet.
+/// A server that has not been started.
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     lines: Vec<(String, String)>,
@@ -52,19 +52,19 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Adds a line of redis.conf, after `loadmodule`: `.config("save", "60 1")`, `.config("lock.cooldown", "1000")`.
+    /// Adds a line to redis.conf, after `loadmodule`, for example `.config("lock.cooldown", "1000")`.
     pub fn config(mut self, name: &str, value: &str) -> Builder {
         self.lines.push((name.into(), value.into()));
         self
     }
 
-    /// Listens on a free port of 127.0.0.1 as well.
+    /// Also listens on a free port of 127.0.0.1.
     pub fn tcp(mut self) -> Builder {
         self.tcp = true;
         self
     }
 
-    /// A plain server.
+    /// Starts a server without the module.
     pub fn without_module(mut self) -> Builder {
         self.without_module = true;
         self
@@ -76,14 +76,14 @@ impl Builder {
         self
     }
 
-    /// Makes it a replica of `master`, which must listen on a port; the start then waits for the first
+    /// Makes it a replica of `master`, which must listen on a port. The start then waits for the first
     /// synchronisation.
     pub fn replica_of(mut self, master: &Server) -> Builder {
         self.master = true;
         self.tcp().config("replicaof", &format!("127.0.0.1 {}", master.port()))
     }
 
-    /// The kind of server that this is, without its configuration: module and clocks.
+    /// Returns the same kind of server, without its configuration: module and clocks.
     pub(crate) fn same_kind(&self) -> Builder {
         Builder {
             without_module: self.without_module,
@@ -95,7 +95,7 @@ impl Builder {
     /// Starts the server and waits until it answers.
     ///
     /// # Panics
-    /// With the server's log, when it does not come up within 20 seconds.
+    /// Panics with the server's log if it does not answer within 20 seconds.
     #[track_caller]
     pub fn start(self) -> Server {
         assert!(
@@ -115,7 +115,7 @@ impl Builder {
         server
     }
 
-    /// Another process may take the port between its choice and the server's start.
+    /// Retries, as another process may take the port between its choice and the server's start.
     #[track_caller]
     fn start_on_free_port(&self, dir: &TempDir) -> (crate::process::Process, Option<u16>) {
         for _ in 0..20 {
@@ -131,7 +131,7 @@ impl Builder {
         panic!("no port was free in 20 attempts");
     }
 
-    /// Without a port of its own a cluster node would listen on a fixed one.
+    /// Returns whether a port must be chosen. A cluster node without one would listen on a fixed port.
     fn needs_port(&self) -> bool {
         self.tcp || self.is_cluster()
     }

@@ -1,4 +1,4 @@
-//! A connection that says exactly what it is told to and hands on exactly what comes back.
+//! A connection that sends exactly what it is given and returns exactly what it receives.
 
 use crate::reply::{read_reply, Reply};
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// No reply of a live server takes longer, also on a busy machine.
+/// No reply of a live server takes longer, even on a busy machine.
 const BOUND: Duration = Duration::from_secs(30);
 
 /// One connection to a server.
@@ -38,19 +38,19 @@ impl Client {
     /// Sends a command and reads its reply.
     ///
     /// # Panics
-    /// When the connection breaks, or no reply comes within 30 seconds.
+    /// Panics if the connection breaks, or no reply comes within 30 seconds.
     #[track_caller]
     pub fn run<A: AsRef<[u8]>>(&mut self, command: impl IntoIterator<Item = A>) -> Reply {
         unbroken(self.try_run(command))
     }
 
-    /// As [`Client::run`], for servers that may die.
+    /// Does what [`Client::run`] does, for servers that may die.
     pub fn try_run<A: AsRef<[u8]>>(&mut self, command: impl IntoIterator<Item = A>) -> io::Result<Reply> {
         self.try_send(command)?;
         self.try_read()
     }
 
-    /// Sends all commands in one go, then reads one reply for each.
+    /// Sends all commands at once, then reads one reply for each.
     #[track_caller]
     pub fn pipeline<A, C>(&mut self, commands: impl IntoIterator<Item = C>) -> Vec<Reply>
     where
@@ -61,7 +61,7 @@ impl Client {
         (0..count).map(|_| unbroken(self.try_read())).collect()
     }
 
-    /// Sends all commands in one go and leaves their replies to [`Client::read`]; how many there were.
+    /// Sends all commands at once, and returns how many. Read their replies with [`Client::read`].
     #[track_caller]
     pub fn send_all<A, C>(&mut self, commands: impl IntoIterator<Item = C>) -> usize
     where
@@ -74,40 +74,40 @@ impl Client {
         count
     }
 
-    /// Sends a command and leaves its reply to [`Client::read`].
+    /// Sends a command. Read its reply with [`Client::read`].
     #[track_caller]
     pub fn send<A: AsRef<[u8]>>(&mut self, command: impl IntoIterator<Item = A>) {
         unbroken(self.try_send(command));
     }
 
-    /// As [`Client::send`], for servers that may die.
+    /// Does what [`Client::send`] does, for servers that may die.
     pub fn try_send<A: AsRef<[u8]>>(&mut self, command: impl IntoIterator<Item = A>) -> io::Result<()> {
         let mut bytes = Vec::new();
         encode(command, &mut bytes);
         self.stream.get_mut().write_all(&bytes)
     }
 
-    /// Sends bytes as they are, for what is no well-formed command.
+    /// Sends bytes as they are, for malformed commands.
     #[track_caller]
     pub fn send_raw(&mut self, bytes: &[u8]) {
         unbroken(self.stream.get_mut().write_all(bytes));
     }
 
-    /// The next reply or push message.
+    /// Returns the next reply or push message.
     ///
     /// # Panics
-    /// When the connection breaks, or nothing comes within 30 seconds.
+    /// Panics if the connection breaks, or nothing comes within 30 seconds.
     #[track_caller]
     pub fn read(&mut self) -> Reply {
         unbroken(self.try_read())
     }
 
-    /// As [`Client::read`], for servers that may die.
+    /// Does what [`Client::read`] does, for servers that may die.
     pub fn try_read(&mut self) -> io::Result<Reply> {
         read_reply(&mut self.stream)
     }
 
-    /// The next reply, or `None` if none has begun to arrive within `bound`.
+    /// Returns the next reply, or `None` if none has begun to arrive within `bound`.
     #[track_caller]
     pub fn read_within(&mut self, bound: Duration) -> Option<Reply> {
         unbroken(self.stream.get_ref().set_read_timeout(Some(bound)));
@@ -122,7 +122,7 @@ impl Client {
         }
     }
 
-    /// The server's number for this connection.
+    /// Returns the server's id of this connection.
     #[track_caller]
     pub fn id(&mut self) -> i64 {
         self.run(["CLIENT", "ID"]).int()

@@ -16,7 +16,7 @@ struct Offsets {
     monotonic: AtomicI64,
 }
 
-/// The clocks of one server. They stay where they were moved to when it restarts.
+/// The clocks of one server. They keep their offsets when it restarts.
 pub(crate) struct Clocks {
     offsets: NonNull<Offsets>,
 }
@@ -27,7 +27,7 @@ unsafe impl Send for Clocks {}
 unsafe impl Sync for Clocks {}
 
 impl Clocks {
-    /// Makes the file at `path` and maps it.
+    /// Creates the file at `path` and maps it.
     pub fn create(path: &Path) -> io::Result<Clocks> {
         let size = size_of::<Offsets>();
         let file = File::options().read(true).write(true).create_new(true).open(path)?;
@@ -76,7 +76,7 @@ impl Clocks {
 
 impl Drop for Clocks {
     fn drop(&mut self) {
-        // SAFETY: the mapping that `create` made, and nothing refers to it any more.
+        // SAFETY: the mapping that `create` made; nothing refers to it any longer.
         unsafe { libc::munmap(self.offsets.as_ptr().cast(), size_of::<Offsets>()) };
     }
 }

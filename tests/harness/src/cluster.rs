@@ -7,25 +7,25 @@ use crate::server::Server;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// Nodes that know nothing of each other, as a quorum wants them. (No Redis Cluster: that is
-/// `cluster-enabled yes`.) Dropping it ends them all.
+/// Independent nodes for a quorum, not a Redis Cluster (for that set `cluster-enabled yes`). They are ended
+/// on drop.
 pub struct Cluster {
     nodes: Vec<Node>,
 }
 
-/// Nodes that are not started yet.
+/// Nodes that have not been started.
 pub struct ClusterBuilder {
     nodes: Vec<Builder>,
 }
 
 impl ClusterBuilder {
-    /// Changes how each node is to be; the closure is given its number, from 0.
+    /// Changes the configuration of each node. The closure gets its number, from 0.
     pub fn each(mut self, mut change: impl FnMut(usize, Builder) -> Builder) -> ClusterBuilder {
         self.nodes = self.nodes.into_iter().enumerate().map(|(i, node)| change(i, node)).collect();
         self
     }
 
-    /// Adds a line of redis.conf on every node, see [`Builder::config`].
+    /// Adds a line to redis.conf on every node, see [`Builder::config`].
     pub fn config(self, name: &str, value: &str) -> ClusterBuilder {
         self.each(|_, node| node.config(name, value))
     }
@@ -38,7 +38,7 @@ impl ClusterBuilder {
     /// Starts all nodes, and waits until they answer.
     ///
     /// # Panics
-    /// As [`Builder::start`].
+    /// Panics for the reasons of [`Builder::start`].
     #[track_caller]
     pub fn start(self) -> Cluster {
         Cluster { nodes: self.nodes.into_iter().map(|node| Node::behind_proxy(node.tcp().start())).collect() }
@@ -46,54 +46,54 @@ impl ClusterBuilder {
 }
 
 impl Cluster {
-    /// So many nodes with the module, without persistence.
+    /// Starts this number of nodes with the module, without persistence.
     #[track_caller]
     pub fn start(nodes: usize) -> Cluster {
         Cluster::builder(nodes).start()
     }
 
-    /// So many nodes, to be configured before their start.
+    /// Returns this number of nodes, which can be configured before their start.
     pub fn builder(nodes: usize) -> ClusterBuilder {
         ClusterBuilder { nodes: (0..nodes).map(|_| Server::builder()).collect() }
     }
 
-    /// One of the nodes, from 0.
+    /// Returns one of the nodes, counted from 0.
     ///
     /// # Panics
-    /// Where there is none of this number.
+    /// Panics if there is no node of this number.
     #[track_caller]
     pub fn node(&self, number: usize) -> &Node {
         &self.nodes[number]
     }
 
-    /// All of them.
+    /// Returns all nodes.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
-    /// Where clients connect: each node's proxy.
+    /// Returns the addresses for clients: each node's proxy.
     pub fn urls(&self) -> Vec<String> {
         self.nodes.iter().map(Node::url).collect()
     }
 
-    /// The nodes themselves, past the proxies.
+    /// Returns the addresses of the nodes themselves, which bypass the proxies.
     pub fn direct_urls(&self) -> Vec<String> {
         self.nodes.iter().map(Node::direct_url).collect()
     }
 }
 
-/// A server and the proxy before it.
+/// A server and the proxy in front of it.
 pub struct Node {
-    // First: it stops handing on before the server goes.
+    // First: it stops passing bytes before the server ends.
     proxy: Proxy,
     server: Server,
 }
 
 impl Node {
-    /// Puts a proxy before a server, which must listen on a port.
+    /// Puts a proxy in front of a server, which must listen on a port.
     ///
     /// # Panics
-    /// Where it does not, or where no port is free for the proxy.
+    /// Panics if it does not, or if no port is free for the proxy.
     #[track_caller]
     pub fn behind_proxy(server: Server) -> Node {
         let target = SocketAddr::from((Ipv4Addr::LOCALHOST, server.port()));
@@ -101,17 +101,17 @@ impl Node {
         Node { proxy, server }
     }
 
-    /// The server itself, for its connections past the proxy, clocks, log and INFO.
+    /// Returns the server itself, for connections that bypass the proxy, clocks, log and INFO.
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// The proxy that clients connect to.
+    /// Returns the proxy that clients connect to.
     pub fn proxy(&self) -> &Proxy {
         &self.proxy
     }
 
-    /// A connection through the proxy, that speaks RESP2.
+    /// Returns a connection through the proxy, with RESP2.
     #[track_caller]
     pub fn connect(&self) -> Client {
         match self.try_connect() {
@@ -120,44 +120,44 @@ impl Node {
         }
     }
 
-    /// As [`Node::connect`], for a proxy that may break it at once.
+    /// Does what [`Node::connect`] does, for a proxy that may break it at once.
     pub fn try_connect(&self) -> io::Result<Client> {
         Client::open_tcp(self.proxy.address())
     }
 
-    /// The proxy's address. Stays the same over restarts.
+    /// Returns the proxy's address, which stays the same over restarts.
     pub fn url(&self) -> String {
         format!("redis://{}", self.proxy.address())
     }
 
-    /// The server's address. Stays the same over restarts.
+    /// Returns the server's address, which stays the same over restarts.
     pub fn direct_url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.server.port())
     }
 
-    /// SIGKILL, and waits for the end.
+    /// Sends SIGKILL, and waits for the end.
     pub fn kill(&self) {
         self.server.kill();
     }
 
-    /// SIGTERM, and waits for the end.
+    /// Sends SIGTERM, and waits for the end.
     #[track_caller]
     pub fn stop(&self) {
         self.server.stop();
     }
 
-    /// As [`Server::restart`]: same port, same proxy; what it remembers is a matter of its configuration.
+    /// Does what [`Server::restart`] does, with the same port and proxy. What is kept is a setting.
     #[track_caller]
     pub fn restart(&self) {
         self.server.start_again();
     }
 
-    /// As [`Server::freeze`]: the process stops, its connections stay.
+    /// Does what [`Server::freeze`] does: the process stops, its connections stay.
     pub fn freeze(&self) {
         self.server.freeze();
     }
 
-    /// Goes on after [`Node::freeze`].
+    /// Continues the process after [`Node::freeze`].
     pub fn thaw(&self) {
         self.server.thaw();
     }

@@ -1,6 +1,6 @@
-//! Real servers for tests: started in a directory of their own, spoken to over a unix socket, killed,
-//! restarted and put behind one another, and gone when the value is dropped. For a quorum there are
-//! several of them at once, each behind a proxy that does what networks do ([`Cluster`]).
+//! Real servers for tests: started in a directory of their own, used over a unix socket, killed, restarted
+//! and replicated, and removed on drop. For a quorum there are several servers at once, each behind a proxy
+//! that simulates network faults ([`Cluster`]).
 //!
 //! ```no_run
 //! use redis_lock_harness::{Reply, Server};

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-/// What a polled closure may return: `true` or `Some` end the wait.
+/// The result of a polled closure: `true` or `Some` end the wait.
 pub trait Condition {
-    /// What the wait results in.
+    /// The result of the wait.
     type Value;
-    /// The result, if the condition holds.
+    /// Returns the result, if the condition holds.
     fn met(self) -> Option<Self::Value>;
 }
 
@@ -24,10 +24,10 @@ impl<T> Condition for Option<T> {
     }
 }
 
-/// Asks `probe` again and again until it says yes, and returns what it found.
+/// Calls `probe` until its condition holds, and returns what it found.
 ///
 /// # Panics
-/// With the caller's location, when `bound` has passed and the answer is still no.
+/// Panics with the caller's location if the condition does not hold within `bound`.
 #[track_caller]
 pub fn eventually<C: Condition>(bound: Duration, mut probe: impl FnMut() -> C) -> C::Value {
     match within(bound, &mut probe) {
@@ -36,12 +36,12 @@ pub fn eventually<C: Condition>(bound: Duration, mut probe: impl FnMut() -> C) -
     }
 }
 
-/// As [`eventually`], for callers with something better to say than that it took too long.
+/// Does what [`eventually`] does, for callers that report more than a timeout.
 pub(crate) fn within<C: Condition>(bound: Duration, mut probe: impl FnMut() -> C) -> Option<C::Value> {
     let start = Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {
-        // Taken before the probe: a last look comes after the bound, however late this thread woke.
+        // Taken before the probe: the last probe comes after the bound, however late this thread woke.
         let late = start.elapsed() >= bound;
         if let Some(value) = probe().met() {
             return Some(value);

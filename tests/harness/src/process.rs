@@ -1,4 +1,4 @@
-//! The process of a server: started with its output in a file, signalled and waited for.
+//! The process of a server: starting it with its output in a file, signals, and waiting for it.
 
 use crate::poll::within;
 use std::fs::File;
@@ -8,14 +8,14 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A server process. Only ever signalled while it has not been waited for, so never a stranger
-/// that got its number.
+/// A server process. It is signalled only while it has not been waited for, so never another process that got
+/// its number.
 pub(crate) struct Process {
     child: Mutex<Child>,
 }
 
 impl Process {
-    /// Starts `command` with all that it prints appended to `log`.
+    /// Starts `command`, with all of its output appended to `log`.
     pub fn start(mut command: Command, log: &Path) -> io::Result<Process> {
         let output = File::options().create(true).append(true).open(log)?;
         let child = command.stdin(Stdio::null()).stderr(output.try_clone()?).stdout(output).spawn()?;
@@ -26,12 +26,12 @@ impl Process {
         self.child().id()
     }
 
-    /// Takes the place of a process that has ended.
+    /// Replaces a process that has ended.
     pub fn become_this(&self, other: Process) {
         *self.child() = other.child.into_inner().unwrap_or_else(PoisonError::into_inner);
     }
 
-    /// How it ended, if it has.
+    /// Returns how it ended, if it has.
     pub fn ended(&self) -> Option<ExitStatus> {
         self.child().try_wait().expect("a child can be waited for")
     }
@@ -47,15 +47,15 @@ impl Process {
         assert_eq!(sent, 0, "signal {signal}: {}", io::Error::last_os_error());
     }
 
-    /// Waits for the end; false if it has not come within `bound`.
+    /// Waits for the end. Returns whether it came within `bound`.
     pub fn wait(&self, bound: Duration) -> bool {
         within(bound, || self.ended()).is_some()
     }
 
-    /// Ends it at once and waits.
+    /// Kills it at once and waits.
     pub fn kill(&self) {
         let mut child = self.child();
-        // Both say only that it ended before.
+        // Both fail only if it has already ended.
         let _ = child.kill();
         let _ = child.wait();
     }
@@ -65,7 +65,7 @@ impl Process {
     }
 }
 
-/// Lets this process, and the servers that it starts, have as many connections as the system allows.
+/// Allows this process, and the servers that it starts, as many connections as the system permits.
 pub fn allow_connections() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both calls are given one rlimit.

@@ -1,4 +1,4 @@
-//! A TCP proxy in front of a server, that does to the bytes what networks do.
+//! A TCP proxy in front of a server that simulates network faults.
 
 mod flow;
 mod link;
@@ -27,7 +27,7 @@ impl Way {
     pub const BOTH: [Way; 2] = [Way::ToServer, Way::ToClient];
 }
 
-/// What happens to bytes that go one way.
+/// What happens to bytes of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Fate {
     #[default]
@@ -42,12 +42,12 @@ pub(crate) struct Rule {
     pub delay: Duration,
 }
 
-/// How the proxy treats all its connections, also those to come.
+/// How the proxy treats all its connections, including future ones.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rules {
     pub to_server: Rule,
     pub to_client: Rule,
-    /// Requests are sent once more, so much later.
+    /// How much later requests are repeated, if they are.
     pub again: Option<Duration>,
     pub refuse: bool,
     pub strand: bool,
@@ -62,10 +62,10 @@ impl Rules {
     }
 }
 
-/// Listens on a free port of 127.0.0.1 and hands everything on to a server, until told to do otherwise.
+/// Listens on a free port of 127.0.0.1 and passes everything on to a server, until told to do otherwise.
 ///
-/// What a method says holds when it returns: after [`Proxy::freeze`] no further byte passes. The end of a
-/// connection travels like its bytes: it is held, delayed and lost with them.
+/// Methods take effect before they return: after [`Proxy::freeze`] no further byte passes. The end of a
+/// connection is treated like its bytes: it is held, delayed and lost with them.
 pub struct Proxy {
     shared: Arc<Mutex<State>>,
     waker: UnixStream,
@@ -74,10 +74,10 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy for the server at `target`, which need not run yet.
+    /// Starts a proxy for the server at `target`, which need not run at that time.
     ///
     /// # Errors
-    /// Where no port or no thread is to be had.
+    /// Returns an error if there is no free port or no thread.
     pub fn start(target: SocketAddr) -> io::Result<Proxy> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
@@ -93,7 +93,7 @@ impl Proxy {
         Ok(Proxy { shared, waker, address, thread: Some(thread) })
     }
 
-    /// Where it listens.
+    /// Returns the address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -103,13 +103,13 @@ impl Proxy {
         Way::BOTH.into_iter().for_each(|way| self.hold(way));
     }
 
-    /// Holds the bytes that go this way back until [`Proxy::heal`], which delivers them.
+    /// Holds the bytes of this direction until [`Proxy::heal`], which delivers them.
     pub fn hold(&self, way: Way) {
         self.change(|state| state.rules.way(way).fate = Fate::Hold);
     }
 
-    /// Loses the bytes that go this way from now on, those that wait here included. A connection that lost
-    /// some is reset by [`Proxy::heal`], as TCP would do in the end.
+    /// Drops the bytes of this direction from now on, including those that are held. [`Proxy::heal`] resets
+    /// connections that lost bytes, as TCP would do in the end.
     pub fn lose(&self, way: Way) {
         self.change(|state| {
             state.rules.way(way).fate = Fate::Lose;
@@ -117,19 +117,19 @@ impl Proxy {
         });
     }
 
-    /// Lets bytes that arrive from now on take so much longer this way. Their order stays.
+    /// Delays bytes of this direction that arrive from now on. Their order stays.
     pub fn delay(&self, way: Way, delay: Duration) {
         self.change(|state| state.rules.way(way).delay = delay);
     }
 
-    /// Sends each request that comes from now on to the server once more, `after` the first time: on a
-    /// connection of its own, for the client must not see a second reply. (Such a connection has no
-    /// password and no database but those that the client states while this is on.)
+    /// Sends each request that arrives from now on to the server once more, `after` the first time. It uses a
+    /// connection of its own, as the client must not see a second reply. (Such a connection has only the
+    /// password and database that the client sets while this is on.)
     pub fn duplicate(&self, after: Duration) {
         self.change(|state| state.rules.again = Some(after));
     }
 
-    /// Resets all connections, with what they had under way here. New ones are welcome.
+    /// Resets all connections, with their bytes in flight. New connections are accepted.
     pub fn reset(&self) {
         self.change(State::reset_all);
     }
@@ -142,19 +142,19 @@ impl Proxy {
         });
     }
 
-    /// Lets new connections come up and lead nowhere, until [`Proxy::heal`]; those that are there go on.
+    /// Accepts new connections but does not connect them, until [`Proxy::heal`]. Existing ones go on.
     pub fn strand(&self) {
         self.change(|state| state.rules.strand = true);
     }
 
-    /// Leads new connections to another server, as a name does that has been given to it. Those that are
-    /// there stay where they are.
+    /// Connects new connections to another server, as after a change of a DNS name. Existing connections
+    /// stay.
     pub fn lead_to(&self, target: SocketAddr) {
         self.change(|state| state.target = target);
     }
 
-    /// From now on everything passes again. What was held or delayed is delivered at once, but for requests
-    /// that [`Proxy::duplicate`] promised for later.
+    /// Passes everything again from now on. Bytes that were held or delayed are delivered at once, except
+    /// requests that [`Proxy::duplicate`] repeats later.
     pub fn heal(&self) {
         self.change(|state| {
             state.rules = Rules::default();
@@ -162,24 +162,24 @@ impl Proxy {
         });
     }
 
-    /// How many bytes wait here to go this way, held or delayed.
+    /// Returns how many bytes of this direction are held or delayed.
     pub fn waiting(&self, way: Way) -> usize {
         self.state().waiting(way)
     }
 
-    /// How many connections clients have opened so far.
+    /// Returns how many connections clients have opened so far.
     pub fn accepted(&self) -> u64 {
         self.state().accepted
     }
 
-    /// How many requests have been sent to the server a second time so far.
+    /// Returns how many requests have been sent to the server a second time so far.
     pub fn duplicated(&self) -> u64 {
         self.state().duplicated
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state());
-        // A full pipe wakes it as well.
+        // A full pipe also wakes it.
         let _ = (&self.waker).write(&[1]);
     }
 
@@ -192,7 +192,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.change(|state| state.stopped = true);
         if let Some(thread) = self.thread.take() {
-            // It panicked: its message is already on standard error.
+            // The thread panicked, and its message is already on standard error.
             let _ = thread.join();
         }
     }

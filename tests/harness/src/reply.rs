@@ -1,4 +1,4 @@
-//! Replies, read exactly as the server wrote them.
+//! Replies, read exactly as the server sent them.
 
 use std::io::{self, BufRead, Error, ErrorKind};
 
@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Error, ErrorKind};
 pub enum Reply {
     /// `$-1` (RESP2) or `_` (RESP3).
     Nil,
-    /// `*-1`: what RESP2 has for an EXEC that a WATCH stopped. RESP3 says [`Reply::Nil`].
+    /// `*-1`: RESP2's reply to an EXEC that a WATCH stopped. In RESP3 it is [`Reply::Nil`].
     NilArray,
     /// `:`
     Int(i64),
@@ -15,7 +15,7 @@ pub enum Reply {
     Simple(String),
     /// `$`
     Bulk(Vec<u8>),
-    /// `-` or `!`, the whole line without that sign.
+    /// `-` or `!`: the whole line without that sign.
     Error(String),
     /// `*`
     Array(Vec<Reply>),
@@ -36,22 +36,22 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// `+OK`
+    /// Returns `+OK`.
     pub fn ok() -> Reply {
         Reply::Simple("OK".into())
     }
 
-    /// A bulk string.
+    /// Returns a bulk string.
     pub fn bulk(bytes: impl AsRef<[u8]>) -> Reply {
         Reply::Bulk(bytes.as_ref().to_vec())
     }
 
-    /// An error line.
+    /// Returns an error line.
     pub fn error(line: impl Into<String>) -> Reply {
         Reply::Error(line.into())
     }
 
-    /// The integer.
+    /// Returns the integer.
     #[track_caller]
     pub fn int(&self) -> i64 {
         match self {
@@ -60,7 +60,7 @@ impl Reply {
         }
     }
 
-    /// The bytes of a string of any kind, also of an error.
+    /// Returns the bytes of a string of any kind, or of an error.
     #[track_caller]
     pub fn bytes(&self) -> &[u8] {
         match self {
@@ -70,7 +70,7 @@ impl Reply {
         }
     }
 
-    /// A string of any kind, also an error, as text.
+    /// Returns a string of any kind, or an error, as text.
     #[track_caller]
     pub fn text(&self) -> &str {
         match std::str::from_utf8(self.bytes()) {
@@ -79,7 +79,7 @@ impl Reply {
         }
     }
 
-    /// The items of an array, a set or a push message.
+    /// Returns the items of an array, a set or a push message.
     #[track_caller]
     pub fn array(&self) -> &[Reply] {
         match self {
@@ -88,7 +88,7 @@ impl Reply {
         }
     }
 
-    /// The value of a field of a map, or of the flat array that RESP2 makes of a map.
+    /// Returns the value of a field of a map, or of the flat array that stands for a map in RESP2.
     #[track_caller]
     pub fn get(&self, field: &str) -> &Reply {
         match self.find(field) {
@@ -97,7 +97,7 @@ impl Reply {
         }
     }
 
-    /// As [`Reply::get`], where the field may be absent.
+    /// Does what [`Reply::get`] does, if the field may be absent.
     pub fn find(&self, field: &str) -> Option<&Reply> {
         let named = |name: &Reply| {
             matches!(name, Reply::Bulk(b) if b == field.as_bytes())
@@ -110,12 +110,12 @@ impl Reply {
         }
     }
 
-    /// Whether this is an error.
+    /// Returns whether this is an error.
     pub fn is_error(&self) -> bool {
         matches!(self, Reply::Error(_))
     }
 
-    /// Whether this is nil of either kind.
+    /// Returns whether this is nil of either kind.
     pub fn is_nil(&self) -> bool {
         matches!(self, Reply::Nil | Reply::NilArray)
     }

@@ -16,10 +16,10 @@ pub(crate) const SOCKET_FILE: &str = "socket";
 pub(crate) const CLOCK_FILE: &str = "clocks";
 const LOG_FILE: &str = "log";
 const START_BOUND: Duration = Duration::from_secs(20);
-/// A server that waits for its replicas at SIGTERM takes up to ten seconds.
+/// A server that waits for its replicas after SIGTERM takes up to ten seconds.
 const STOP_BOUND: Duration = Duration::from_secs(30);
 const SYNC_BOUND: Duration = Duration::from_secs(30);
-/// A panicking test shows so much of its servers' logs.
+/// Number of log lines of each server that a panicking test shows.
 const SHOWN_LINES: usize = 60;
 
 /// A server with a directory of its own. Dropping it ends the process and removes the directory.
@@ -29,7 +29,7 @@ pub struct Server {
     port: Option<u16>,
     socket: PathBuf,
     clocks: Option<Clocks>,
-    // Last: removed after the process has gone.
+    // Last: removed after the process has ended.
     dir: TempDir,
 }
 
@@ -40,7 +40,7 @@ impl Server {
         Server::builder().start()
     }
 
-    /// A server to be configured before its start.
+    /// Returns a server that can be configured before its start.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -56,48 +56,48 @@ impl Server {
         Server { setup, process, port, socket, clocks, dir }
     }
 
-    /// The port on 127.0.0.1.
+    /// Returns the port on 127.0.0.1.
     ///
     /// # Panics
-    /// If the server was built without [`Builder::tcp`].
+    /// Panics if the server was built without [`Builder::tcp`].
     #[track_caller]
     pub fn port(&self) -> u16 {
         self.port.expect("the server listens on a port: build it with .tcp()")
     }
 
-    /// The path of the unix socket.
+    /// Returns the path of the unix socket.
     pub fn socket(&self) -> &Path {
         &self.socket
     }
 
-    /// The server's working directory: redis.conf, log, RDB and AOF.
+    /// Returns the server's working directory: redis.conf, log, RDB and AOF.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// The process id.
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// Everything that the server has logged or printed, over all restarts.
+    /// Returns everything that the server has logged or printed, over all restarts.
     pub fn log(&self) -> String {
         read_log(self.dir(), 0)
     }
 
-    /// Whether the process runs (also when frozen).
+    /// Returns whether the process runs, even if it is frozen.
     pub fn is_alive(&self) -> bool {
         self.process.ended().is_none()
     }
 
-    /// Whether the server runs a `DEBUG SLEEP`: what arrives meanwhile is read in its next turn.
+    /// Returns whether the server runs a `DEBUG SLEEP`: what arrives meanwhile is read in its next cycle.
     pub fn is_in_debug_sleep(&self) -> bool {
         let call = std::fs::read_to_string(format!("/proc/{}/syscall", self.pid())).unwrap_or_default();
         let number = call.split(' ').next().and_then(|number| number.parse().ok());
         number.is_some_and(|number| [libc::SYS_nanosleep, libc::SYS_clock_nanosleep].contains(&number))
     }
 
-    /// A connection that speaks RESP2.
+    /// Returns a connection with RESP2.
     #[track_caller]
     pub fn connect(&self) -> Client {
         match Client::open(self.socket()) {
@@ -106,7 +106,7 @@ impl Server {
         }
     }
 
-    /// A connection that speaks RESP3.
+    /// Returns a connection with RESP3.
     #[track_caller]
     pub fn connect_resp3(&self) -> Client {
         let mut client = self.connect();
@@ -115,13 +115,13 @@ impl Server {
         client
     }
 
-    /// The fields of a section of INFO.
+    /// Returns the fields of a section of INFO.
     #[track_caller]
     pub fn info(&self, section: &str) -> BTreeMap<String, String> {
         fields(&self.connect().run(["INFO", section]))
     }
 
-    /// One numeric field of a section of INFO.
+    /// Returns one numeric field of a section of INFO.
     #[track_caller]
     pub fn info_u64(&self, section: &str, field: &str) -> u64 {
         let info = self.info(section);
@@ -137,7 +137,7 @@ impl Server {
         self.movable().step_wall(ms);
     }
 
-    /// Moves the running server's monotonic clock. (A timerfd follows the kernel's all the same.)
+    /// Moves the running server's monotonic clock. (A timerfd still follows the kernel's clock.)
     #[track_caller]
     pub fn step_monotonic(&self, ms: i64) {
         self.movable().step_monotonic(ms);
@@ -148,33 +148,33 @@ impl Server {
         self.clocks.as_ref().expect("the clocks are movable: build the server with .movable_clocks()")
     }
 
-    /// SIGKILL, and waits for the end.
+    /// Sends SIGKILL, and waits for the end.
     pub fn kill(&self) {
         self.process.kill();
     }
 
-    /// SIGTERM, and waits for the end.
+    /// Sends SIGTERM, and waits for the end.
     #[track_caller]
     pub fn stop(&self) {
         self.process.signal(libc::SIGTERM);
         assert!(self.process.wait(STOP_BOUND), "SIGTERM did not end the server:\n{}", self.log());
     }
 
-    /// Starts it again in the same directory, with the same configuration and port, and waits until it has
-    /// loaded its data. A server that still runs is stopped first.
+    /// Restarts it in the same directory, with the same configuration and port, and waits until it has loaded
+    /// its data. A running server is stopped first.
     #[track_caller]
     pub fn restart(&mut self) {
         self.start_again();
     }
 
-    /// As [`Server::restart`], for servers that several threads share.
+    /// Does what [`Server::restart`] does, for servers that several threads share.
     #[track_caller]
     pub(crate) fn start_again(&self) {
         self.stop();
         let again = within(START_BOUND, || {
             match launch(self.dir(), self.clocks.is_some()) {
                 Ok(process) => Some(Ok(process)),
-                // Someone's outgoing connection may have the port for a moment.
+                // An outgoing connection of another process may have the port for a moment.
                 Err(log) if log.contains("Address already in use") => None,
                 Err(log) => Some(Err(log)),
             }
@@ -186,18 +186,18 @@ impl Server {
         }
     }
 
-    /// SIGSTOP: connections stay open and nothing is answered.
+    /// Sends SIGSTOP: connections stay open and nothing is answered.
     pub fn freeze(&self) {
         self.process.signal(libc::SIGSTOP);
     }
 
-    /// SIGCONT: goes on after [`Server::freeze`].
+    /// Sends SIGCONT, to continue after [`Server::freeze`].
     pub fn thaw(&self) {
         self.process.signal(libc::SIGCONT);
     }
 
-    /// Starts a replica of this server, which must listen on a port, and waits until it is in sync.
-    /// For one with a configuration of its own see [`Builder::replica_of`].
+    /// Starts a replica of this server, which must listen on a port, and waits until it is in sync. For a
+    /// replica with a configuration of its own see [`Builder::replica_of`].
     #[track_caller]
     pub fn replica(&self) -> Server {
         let replica = self.setup.same_kind().replica_of(self).start();
@@ -205,7 +205,7 @@ impl Server {
         replica
     }
 
-    /// Waits until `replica` has processed all that this server has written so far.
+    /// Waits until `replica` has processed everything that this server has written so far.
     #[track_caller]
     pub fn wait_synced(&self, replica: &Server) {
         let written = self.info_u64("replication", "master_repl_offset");
@@ -228,7 +228,7 @@ impl Drop for Server {
     }
 }
 
-/// Starts a process in `dir` and waits until it answers and has loaded; else what it logged.
+/// Starts a process in `dir`, and waits until it answers and has loaded. Returns its log if it fails.
 pub(crate) fn launch(dir: &Path, movable_clocks: bool) -> Result<Process, String> {
     let logged_before = std::fs::metadata(dir.join(LOG_FILE)).map_or(0, |file| file.len() as usize);
     let mut command = Command::new(server_binary());
@@ -253,7 +253,7 @@ pub(crate) fn launch(dir: &Path, movable_clocks: bool) -> Result<Process, String
     Err(format!("{}\n{problem}", read_log(dir, logged_before)))
 }
 
-/// Any answer will do, also that a password is wanted, but that the server still loads.
+/// Returns whether it answers. Any answer counts, even that a password is needed, except that it is loading.
 fn answers(socket: &Path) -> bool {
     match Client::open(socket).and_then(|mut client| client.try_run(["PING"])) {
         Ok(Reply::Error(line)) => !line.starts_with("LOADING"),
@@ -261,7 +261,7 @@ fn answers(socket: &Path) -> bool {
     }
 }
 
-/// A server may print bytes that are no text; a file that is not there yet is empty.
+/// Returns the log as text, which may contain arbitrary bytes. A missing file is empty.
 fn read_log(dir: &Path, from: usize) -> String {
     let bytes = std::fs::read(dir.join(LOG_FILE)).unwrap_or_default();
     String::from_utf8_lossy(&bytes[from.min(bytes.len())..]).into_owned()
@@ -275,7 +275,7 @@ fn fields(info: &Reply) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The end of a log, and what a crash report in it begins with: that says what happened and where.
+/// Returns the end of a log, and the beginning of a crash report in it, which says what happened and where.
 fn shown(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     let last = &lines[lines.len().saturating_sub(SHOWN_LINES)..];

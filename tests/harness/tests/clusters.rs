@@ -1,4 +1,4 @@
-//! Clusters of nodes with the module: each for itself, and at the same address whatever happens.
+//! Clusters of nodes with the module: independent, and at the same address whatever happens.
 
 use redis_lock_harness::{Client, Cluster, Reply};
 use std::collections::BTreeSet;

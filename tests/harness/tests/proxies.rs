@@ -4,7 +4,7 @@ use redis_lock_harness::{eventually, Client, Node, Reply, Server, Way};
 use std::time::{Duration, Instant};
 
 const BOUND: Duration = Duration::from_secs(10);
-/// Long enough for a byte that does pass to arrive.
+/// Long enough for a byte to arrive if it passes.
 const SILENCE: Duration = Duration::from_millis(100);
 
 fn plain() -> Node {

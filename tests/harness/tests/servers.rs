@@ -111,7 +111,7 @@ fn clocks_move_while_the_server_runs() {
 fn the_monotonic_clock_moves_on_its_own() {
     let server = plain().movable_clocks().start();
     let mut client = server.connect();
-    // The server measures by it how long a script has been running.
+    // The server uses it to measure how long a script has been running.
     let script = "while true do end";
     client.send(["EVAL", script, "0"]);
     let mut other = server.connect();

@@ -1,4 +1,4 @@
-//! Bytes under way in one direction.
+//! Bytes in flight in one direction.
 
 use super::{Fate, Rule};
 use std::collections::VecDeque;
@@ -12,23 +12,23 @@ struct Item {
     due: Instant,
     /// Empty: the end of the stream.
     bytes: Vec<u8>,
-    /// So many were written before.
+    /// How many were written before.
     sent: usize,
 }
 
-/// What was read from one side and is yet to be written to the other.
+/// Bytes that were read from one side and must still be written to the other.
 #[derive(Default)]
 pub struct Flow {
     items: VecDeque<Item>,
-    /// Nothing more comes from the source.
+    /// Whether nothing more comes from the source.
     ended: bool,
-    /// Nothing more can or needs to be written.
+    /// Whether nothing more can or needs to be written.
     done: bool,
     lost: bool,
     full: bool,
 }
 
-/// Reads what is there; `None` when the stream has ended, in whatever way.
+/// Reads what is available. Returns `None` if the stream has ended, for any reason.
 pub fn read_all(mut source: &TcpStream, mut bytes: impl FnMut(&[u8])) -> Option<()> {
     let mut chunk = [0; CHUNK];
     loop {
@@ -43,7 +43,7 @@ pub fn read_all(mut source: &TcpStream, mut bytes: impl FnMut(&[u8])) -> Option<
 }
 
 impl Flow {
-    /// Takes what the source has sent; `seen` is shown all of it.
+    /// Takes what the source has sent, and passes all of it to `seen`.
     pub fn read(&mut self, source: &TcpStream, rule: Rule, now: Instant, mut seen: impl FnMut(&[u8])) {
         if self.ended {
             return;
@@ -61,13 +61,13 @@ impl Flow {
         if rule.fate == Fate::Lose {
             self.lost = true;
         } else if !self.done {
-            // A shorter delay than before must not let bytes overtake.
+            // A delay shorter than before must not let bytes overtake.
             let due = self.items.back().map_or(now, |last| last.due).max(now + rule.delay);
             self.items.push_back(Item { due, bytes, sent: 0 });
         }
     }
 
-    /// The source sends no more. Also where bytes get lost the end itself is kept, for when that is over.
+    /// Called at the end of the source. The end is kept even while bytes are lost, for the time after that.
     pub fn end(&mut self, rule: Rule, now: Instant) {
         if !self.ended {
             self.ended = true;
@@ -75,13 +75,13 @@ impl Flow {
         }
     }
 
-    /// The target takes no more.
+    /// Called when the target accepts nothing more.
     pub fn give_up(&mut self) {
         self.done = true;
         self.items.clear();
     }
 
-    /// Writes what is due, as far as the target takes it.
+    /// Writes the bytes whose time has come, as far as the target accepts them.
     pub fn write(&mut self, mut target: &TcpStream, rule: Rule, now: Instant) {
         self.full = false;
         while let Some(item) = self.items.front_mut().filter(|item| item.due <= now) {
@@ -89,7 +89,7 @@ impl Flow {
                 return;
             }
             if item.bytes.is_empty() {
-                // It says only that the other side was faster.
+                // An error only means that the other side was faster.
                 let _ = target.shutdown(Shutdown::Write);
                 return self.give_up();
             }
@@ -112,7 +112,7 @@ impl Flow {
         rule.fate == Fate::Pass && self.items.front().is_some_and(|item| item.due <= now)
     }
 
-    /// When the next bytes are to be written, if that only takes time.
+    /// Returns when the next bytes must be written, if they only wait for time.
     pub fn next_due(&self, rule: Rule) -> Option<Instant> {
         let waits = rule.fate == Fate::Pass && !self.full;
         self.items.front().filter(|_| waits).map(|item| item.due)
@@ -149,7 +149,7 @@ impl Flow {
     }
 }
 
-/// Closing it from now on resets the connection instead of ending it in order.
+/// Makes closing the stream reset the connection instead of ending it in order.
 pub fn reset_on_close(stream: &TcpStream) -> io::Result<()> {
     use std::os::fd::AsRawFd;
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };

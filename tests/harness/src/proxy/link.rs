@@ -7,10 +7,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
-/// On loopback a server that listens is connected to at once, unless its backlog is full.
+/// On loopback a listening server accepts at once, unless its backlog is full.
 const CONNECT_BOUND: Duration = Duration::from_secs(1);
 
-/// A connection to the server, made when the first bytes are to go there.
+/// A connection to the server, made when the first bytes must be sent.
 struct Far {
     target: SocketAddr,
     stream: Option<TcpStream>,
@@ -26,7 +26,7 @@ impl Far {
         self.stream.as_ref()
     }
 
-    /// The connection; `None` if the server does not listen.
+    /// Returns the connection, or `None` if the server does not listen.
     fn connect(&mut self) -> Option<&TcpStream> {
         if self.stream.is_none() && !self.failed {
             self.stream = connect(self.target).ok();
@@ -43,14 +43,14 @@ fn connect(target: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Requests on their way to the server for the second time. Their replies are nobody's.
+/// Repeated requests to the server. Their replies are dropped.
 struct Again {
     server: Far,
     flow: Flow,
     ended: bool,
 }
 
-/// The client's connection, the server's, and what is under way between them.
+/// The client's connection, the server's, and the bytes in flight between them.
 pub struct Link {
     client: TcpStream,
     server: Far,
@@ -79,7 +79,7 @@ impl Link {
         }
     }
 
-    /// Reads and writes what can be; returns how many requests it set out to send again.
+    /// Reads and writes what is possible. Returns how many requests were scheduled to be sent again.
     pub fn turn(&mut self, rules: &Rules, now: Instant) -> u64 {
         let mut whole = Vec::new();
         self.to_server
@@ -140,7 +140,7 @@ impl Link {
         self.to_server.has_lost() || self.to_client.has_lost()
     }
 
-    /// When there is something to do that needs only time.
+    /// Returns the next time at which there is something to do without any traffic.
     pub fn next_due(&self, rules: &Rules) -> Option<Instant> {
         let rule = Rule { fate: rules.to_server.fate, ..Rule::default() };
         let again = self.again.as_ref().and_then(|again| again.flow.next_due(rule));
@@ -148,7 +148,7 @@ impl Link {
         [first, self.to_client.next_due(rules.to_client), again].into_iter().flatten().min()
     }
 
-    /// The sockets to wait for, and for what.
+    /// Calls `wait` with the sockets to wait for, and for what.
     pub fn interests(&self, mut wait: impl FnMut(RawFd, bool, bool)) {
         wait(self.client.as_raw_fd(), self.to_server.wants_read(), self.to_client.wants_write());
         if let Some(server) = self.server.stream() {
@@ -161,9 +161,9 @@ impl Link {
         }
     }
 
-    /// Breaks it: the client is told at once.
+    /// Resets the connection, which the client notices at once.
     pub fn reset(self) {
-        // If that is not possible it is closed in order.
+        // If that is not possible, it is closed in order.
         let _ = reset_on_close(&self.client);
     }
 }

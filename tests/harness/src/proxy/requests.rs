@@ -1,13 +1,13 @@
-//! Where one request ends and the next begins.
+//! The boundaries between requests.
 
-/// Cuts a stream of bytes into whole requests.
+/// Splits a stream of bytes into whole requests.
 #[derive(Default)]
 pub struct Requests {
     begun: Vec<u8>,
 }
 
 impl Requests {
-    /// The requests that these bytes complete.
+    /// Returns the requests that these bytes complete.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         self.begun.extend_from_slice(bytes);
         let mut whole = Vec::new();
@@ -19,7 +19,7 @@ impl Requests {
     }
 }
 
-/// The length of the first request, if all of it is there. What is no array of bulk strings is a line.
+/// Returns the length of the first request, if complete: an array of bulk strings, or a line.
 fn length(bytes: &[u8]) -> Option<usize> {
     let mut end = line_end(bytes, 0)?;
     for _ in 0..number(bytes, 0, b'*').unwrap_or(0) {

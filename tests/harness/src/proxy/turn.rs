@@ -14,7 +14,7 @@ pub struct State {
     listener: TcpListener,
     pub target: SocketAddr,
     links: Vec<Link>,
-    /// Connections that lead nowhere.
+    /// Accepted connections that lead nowhere.
     stranded: Vec<TcpStream>,
     pub rules: Rules,
     pub accepted: u64,
@@ -49,7 +49,7 @@ impl State {
         self.stranded.clear();
     }
 
-    /// Lets all that waits go, and resets what can't go on.
+    /// Delivers everything that is held, and resets broken connections.
     pub fn release(&mut self, now: Instant) {
         self.stranded.clear();
         let (broken, whole) = self.links.drain(..).partition(Link::has_lost);
@@ -65,7 +65,7 @@ impl State {
         while let Ok((client, _)) = self.listener.accept() {
             self.accepted += 1;
             if self.rules.refuse {
-                // If that is not possible it is closed in order.
+                // If that is not possible, it is closed in order.
                 let _ = reset_on_close(&client);
             } else if self.rules.strand {
                 self.stranded.push(client);
@@ -79,12 +79,12 @@ impl State {
         self.links.retain(|link| !link.is_done());
     }
 
-    /// What the next turn waits for.
+    /// Returns what the next turn waits for.
     fn wait_for(&self, woken: RawFd) -> (Vec<libc::pollfd>, Option<Instant>) {
         let mut sockets =
             vec![interest(woken, true, false), interest(self.listener.as_raw_fd(), true, false)];
         let mut wait = |socket, read, write| {
-            // The end of a connection is reported even where nothing was asked for.
+            // The end of a connection is reported even if nothing was asked for.
             if read || write {
                 sockets.push(interest(socket, read, write));
             }
@@ -121,7 +121,7 @@ pub fn run(shared: &Mutex<State>, mut woken: &UnixStream) {
             let left = due.saturating_duration_since(Instant::now());
             left.as_micros().div_ceil(1000).try_into().unwrap_or(libc::c_int::MAX)
         });
-        // SAFETY: the array is ours for the whole call, with its length. A socket that is closed meanwhile is
+        // SAFETY: the array is ours during the call, with its length. A socket that is closed meanwhile is
         // only reported as such, or as another that is ready: every one is then tried, and none blocks.
         unsafe { libc::poll(sockets.as_mut_ptr(), sockets.len() as libc::nfds_t, timeout) };
         let _ = woken.read(&mut [0; 64]);
