@@ -1,10 +1,10 @@
-//! What must be true of a recorded history. Pure.
+//! The properties of a recorded history. Pure.
 
 use crate::history::{Operation, Violation};
 use redis_lock_quorum::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Everything that is wrong with these. If not `timed`, no assumption on time holds.
+/// Returns all violations in these operations. If not `timed`, no assumption on time holds.
 pub fn check(operations: &[Operation], timed: bool) -> Vec<Violation> {
     let mut of_resource: BTreeMap<&str, Vec<(usize, &Operation)>> = BTreeMap::new();
     for (number, operation) in operations.iter().enumerate() {
@@ -30,10 +30,10 @@ pub fn check(operations: &[Operation], timed: bool) -> Vec<Violation> {
 }
 
 type Numbered<'a> = [(usize, &'a Operation)];
-/// When, and what.
+/// The time and the text of each violation.
 type Found = Vec<(i64, String)>;
 
-/// How many holders it tolerates, itself included.
+/// Returns how many holders it tolerates, itself included.
 fn limit(kind: Kind) -> usize {
     match kind {
         Kind::Exclusive => 1,
@@ -42,14 +42,14 @@ fn limit(kind: Kind) -> usize {
     }
 }
 
-/// Whether these two can't hold at once.
+/// Returns whether these two can't hold at once.
 fn exclude(one: Kind, other: Kind) -> bool {
     limit(one).min(limit(other)) == 1
 }
 
-/// No more hold at once than the smallest limit among them.
+/// Checks that no more hold at once than the smallest limit among them.
 fn exclusion(operations: &Numbered, found: &mut Found) {
-    // Ends come before beginnings of the same moment.
+    // Ends precede beginnings of the same moment.
     let mut changes: Vec<(i64, bool, usize, usize)> = Vec::new();
     for (number, operation) in operations {
         for (from, until) in operation.valid.iter().filter(|(from, until)| from < until) {
@@ -73,7 +73,7 @@ fn exclusion(operations: &Numbered, found: &mut Found) {
     }
 }
 
-/// What was over before another began has the lower token.
+/// Checks that an operation that was over before another began has the lower token.
 fn order_of_tokens(operations: &Numbered, found: &mut Found) {
     // A beginning and an end are never the same event.
     let mut events: Vec<(u64, bool, usize, u64, i64)> = Vec::new();
@@ -97,7 +97,7 @@ fn order_of_tokens(operations: &Numbered, found: &mut Found) {
     }
 }
 
-/// Of two that exclude each other, the one that held it later has the higher token.
+/// Checks that of two that exclude each other, the one that held later has the higher token.
 fn order_of_intervals(operations: &Numbered, found: &mut Found) {
     let mut held: Vec<(i64, u64, usize, Kind)> = Vec::new();
     for (number, operation) in operations {
@@ -106,7 +106,7 @@ fn order_of_intervals(operations: &Numbered, found: &mut Found) {
         }
     }
     held.sort_unstable_by_key(|(from, token, number, _)| (*from, *token, *number));
-    // Of those that exclude everybody, and of the others.
+    // The highest token of those that exclude everybody, and of the others.
     let mut highest: [Option<(u64, usize)>; 2] = [None, None];
     for (from, token, number, kind) in held {
         let alone = exclude(kind, kind);
@@ -120,7 +120,7 @@ fn order_of_intervals(operations: &Numbered, found: &mut Found) {
     }
 }
 
-/// Two that exclude each other never have one token.
+/// Checks that two that exclude each other never have the same token.
 fn repeated_tokens(operations: &Numbered, found: &mut Found) {
     let mut known: BTreeMap<u64, (usize, Kind)> = BTreeMap::new();
     for (number, operation) in operations {
@@ -136,7 +136,7 @@ fn repeated_tokens(operations: &Numbered, found: &mut Found) {
     }
 }
 
-/// Who asks is told something in time.
+/// Checks that a request is answered in time.
 fn told(number: usize, operation: &Operation) -> Option<Violation> {
     let late = operation.completed.is_none() || operation.completed_at > operation.told_by;
     late.then(|| Violation {
@@ -157,7 +157,7 @@ fn told(number: usize, operation: &Operation) -> Option<Violation> {
 mod tests {
     use super::*;
 
-    /// Asked, granted, until, token.
+    /// Returns an operation from the times of asking, grant and end, and the token.
     fn operation(kind: Kind, asked: i64, granted: i64, until: i64, token: u64) -> Operation {
         Operation {
             client: 0,

@@ -1,4 +1,4 @@
-//! The clients: processes with the real client crate in them, and tasks that take locks.
+//! The clients: processes that run the real client crate, and tasks that acquire locks.
 
 use crate::environment::{Machine, urls};
 use crate::mutants::Mutant;
@@ -15,12 +15,12 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, spawn_local};
 
-/// One program that takes locks.
+/// One program that acquires locks.
 pub struct Process {
     pub number: usize,
     pub clock: Arc<Clock>,
     pub quorum: Quorum,
-    /// Since when it has been stopped, if it is.
+    /// When it was paused, if it is.
     paused: Cell<Option<i64>>,
     resumed: Notify,
     pub dead: Cell<bool>,
@@ -33,7 +33,7 @@ pub struct Worker {
     current: Current,
 }
 
-/// The request that a task is at.
+/// The current request of a task.
 pub type Current = Rc<Cell<Option<usize>>>;
 
 impl Process {
@@ -59,7 +59,7 @@ impl Process {
             dead: Cell::new(false),
             workers: RefCell::default(),
         });
-        // None for a process that is started when all is over.
+        // No tasks for a process that is started after the end.
         let workers = if world.stopped.get() { 0 } else { scenario.workers };
         for _ in 0..workers {
             let (world, of) = (Rc::clone(world), Rc::clone(&process));
@@ -69,7 +69,7 @@ impl Process {
         Ok(process)
     }
 
-    /// Starts a task, which notes what it is at.
+    /// Starts a task, which records its current request.
     pub fn spawn<F: Future<Output = ()> + 'static>(&self, work: impl FnOnce(Current) -> F) {
         let current = Current::default();
         let task = spawn_local(work(Rc::clone(&current)));
@@ -80,7 +80,7 @@ impl Process {
         self.paused.set(Some(now));
     }
 
-    /// Returns how long it was paused.
+    /// Resumes the process. Returns how long it was paused.
     pub fn resume(&self, now: i64) -> i64 {
         let since = self.paused.take();
         self.resumed.notify_waiters();
@@ -93,7 +93,7 @@ impl Process {
         }
     }
 
-    /// Ends the process as kill -9 does. Its connections are gone already.
+    /// Ends the process as kill -9 does. Its connections are already gone.
     pub fn kill(&self, world: &World) {
         for worker in self.workers.borrow_mut().drain(..) {
             if let Some(operation) = worker.current.take() {
@@ -120,7 +120,7 @@ impl Work {
         }
     }
 
-    /// Sleeps for at most so long, or until it may run again.
+    /// Sleeps for at most this time, and longer while the process is paused.
     async fn sleep(&mut self, at_most_ms: u64) {
         let ms = self.random.random_range(0..=at_most_ms);
         tokio::time::sleep(Duration::from_millis(ms)).await;
@@ -131,7 +131,7 @@ impl Work {
         self.random.random_bool(probability)
     }
 
-    /// What to ask for: several exclusive resources at once, now and then.
+    /// Returns what to ask for: sometimes several exclusive resources at once.
     fn draw_resources(&mut self) -> (Vec<String>, Kind) {
         let resources = &self.world.scenario.resources;
         let first = &resources[self.random.random_range(0..resources.len())];
@@ -146,7 +146,7 @@ impl Work {
         (names, kind)
     }
 
-    /// One request, with all that may become of it.
+    /// Makes one request, with one of many courses.
     async fn request(&mut self) {
         let (resources, kind) = self.draw_resources();
         let ttl_ms = [40, 200, 500, 1_000, MAX_TTL_MS][self.random.random_range(0..5)];
@@ -181,17 +181,17 @@ impl Work {
         }
     }
 
-    /// How long it may take until a request is answered.
+    /// Returns how long it may take until a request is answered.
     fn longest(&self, ttl: Duration, wait: Option<Duration>) -> i64 {
         let options = &self.world.scenario.options;
         let node = options.node_timeout.unwrap_or(ttl / 4).max(Duration::from_millis(50));
-        // Asked, asked once more or asked to confirm, released; and the pause to the next attempt.
+        // Asking, asking again or for confirmation, and the release, plus the pause before the next attempt.
         let attempt = 5 * node + options.retry_delay + options.retry_jitter;
         let longest = match wait {
             Some(wait) => wait + 2 * attempt,
             None => (options.retry_count + 1) * attempt + options.retry_count * options.retry_delay,
         };
-        // A clock that is slow, and a connection of its own for who waits.
+        // For a slow clock, and the extra connection of a waiting request.
         micros(longest + longest / 8 + options.connect_timeout)
     }
 
@@ -199,7 +199,7 @@ impl Work {
         self.process.clock.true_micros(validity)
     }
 
-    /// Works under the lock, extends it, looks whether it is still valid. Some keep it to the end.
+    /// Works under the lock, extends it, and checks its validity. Some keep it to the end.
     async fn hold(&mut self, operation: usize, lock: &Lock, ttl: Duration) {
         let steps = self.random.random_range(0..3);
         for _ in 0..steps {
@@ -245,7 +245,7 @@ impl Work {
         }
     }
 
-    /// Works under a lock that renews itself.
+    /// Works under a lock that is renewed automatically.
     async fn using(&mut self, operation: usize, acquire: Acquire) {
         let ms: Vec<u64> = (0..3).map(|_| self.random.random_range(0..=200)).collect();
         let (world, process) = (Rc::clone(&self.world), Rc::clone(&self.process));

@@ -1,6 +1,6 @@
-//! Many clients of one server that wait, leave, are killed, unblocked, too late, granted and robbed, at random: one
-//! thing at a time, and after each all that can be seen is compared with plain lists. The same steps are taken on the
-//! engine in memory, with a replica beside it, and on real servers.
+//! Many clients of one server that wait, leave, are killed, unblocked, time out, and get or lose locks, at
+//! random: one step at a time. After each step everything visible is compared with plain lists. The same
+//! steps are made on the engine in memory, with a replica, and on real servers.
 
 mod in_memory;
 mod lists;
@@ -10,7 +10,7 @@ pub use in_memory::InMemory;
 pub use lists::Conn;
 pub use steps::{COUNTED, Counts, run};
 
-/// What a client is told.
+/// A reply to a client.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     Integer(u64),
@@ -19,7 +19,7 @@ pub enum Answer {
     Error(String),
 }
 
-/// All that can be seen of a key.
+/// The visible state of a key.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
     pub holders: Vec<Holder>,
@@ -31,56 +31,56 @@ pub struct View {
 pub struct Holder {
     pub owner: String,
     pub limit: u64,
-    /// The connection that it ends with last; 0 if none.
+    /// The latest connection that it ends with; 0 if none.
     pub session: Conn,
     pub token: u64,
     pub meta: String,
 }
 
-/// A server, and connections to it. Words of a command are apart by one space each.
+/// A server, and connections to it. The words of a command are separated by one space each.
 pub trait Target {
-    /// A new connection.
+    /// Returns a new connection.
     fn connect(&mut self) -> Conn;
 
     fn send(&mut self, conn: Conn, line: &str);
 
-    /// The next reply to this connection.
+    /// Returns the next reply to this connection.
     ///
     /// # Errors
-    /// Returns what is wrong if there is none.
+    /// Returns an error if there is none.
     fn read(&mut self, conn: Conn) -> Result<Answer, String>;
 
     /// Runs commands on a connection of its own, without anything in between.
     fn operate(&mut self, lines: &[&str]) -> Vec<Answer>;
 
-    /// The client closes the connection.
+    /// Closes the connection by the client.
     fn close(&mut self, conn: Conn);
 
-    /// This many milliseconds pass.
+    /// Lets this many milliseconds pass.
     fn pass(&mut self, ms: i64);
 
-    /// All that is to happen by itself has happened, as far as that can be known from here.
+    /// Waits until all that must happen by itself has happened, as far as that can be known here.
     ///
     /// # Errors
-    /// Returns what is wrong by then.
+    /// Returns an error if something is wrong by then.
     fn settle(&mut self) -> Result<(), String>;
 
-    /// Returns whether it is worth looking again after something did not turn out as expected.
+    /// Returns whether a second look may help after an unexpected result.
     fn look_again(&mut self) -> bool;
 
     fn view(&mut self, key: &str) -> View;
 
-    /// A number of INFO.
+    /// Returns a number of INFO.
     fn count(&mut self, name: &str) -> u64;
 
-    /// Returns whether nothing was said to this connection that was not read.
+    /// Returns whether this connection has no unread reply.
     fn is_quiet(&mut self, conn: Conn) -> bool;
 
-    /// From here on the replica hears nothing any more. Returns whether there is one.
+    /// Cuts the replica off from now on. Returns whether there is one.
     fn cut_replica(&mut self) -> bool {
         false
     }
 
-    /// The master is gone, and all connections with it; the replica takes its place.
+    /// Replaces the master, which is gone with all its connections, by the replica.
     fn promote(&mut self) {}
 }

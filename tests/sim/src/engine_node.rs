@@ -12,20 +12,20 @@ use redis_lock_engine::{Conditions, Engine, Gone, Origin, Outcome, Slot, Step, T
 use std::collections::{BTreeMap, VecDeque};
 
 const TERMS: Terms = Terms { max_ttl_ms: i64::MAX / 2_000, now: 0 };
-/// A snapshot is taken after this many commands.
+/// A snapshot is made after this many commands.
 const SAVE_AFTER: u64 = 50;
 
 /// Database and name.
 type Key = (i32, Vec<u8>);
 
-/// What a snapshot or an append-only file brings back.
+/// What a snapshot or an append-only file restores.
 #[derive(Clone, Default)]
 struct Saved {
     locks: Vec<(Key, Lock)>,
     last_token: Option<u64>,
 }
 
-/// What a replica is told; of a hold also how many milliseconds of it are left, and for how long it has been held.
+/// An effect for a replica; for a hold with its remaining ttl and the time held, in milliseconds.
 enum Effect {
     Command(Vec<Vec<u8>>),
     Drop((i32, Bytes), Vec<Gone>),
@@ -37,7 +37,7 @@ pub struct EngineNode {
     options: NodeOptions,
     pub engine: Engine<Handle, u64>,
     pub keys: BTreeMap<Key, Handle>,
-    /// A server that follows this one, and what it has not heard.
+    /// A replica of this server; `behind` is what it has not received.
     pub replica: Option<Box<EngineNode>>,
     behind: VecDeque<Effect>,
     zero: Option<i64>,
@@ -87,7 +87,7 @@ impl EngineNode {
         *self.keys.entry((db, name.to_vec())).or_insert_with(|| Handle::new(db, name))
     }
 
-    /// Lends the locks of these keys to the engine, then has their deadlines kept and the replica told.
+    /// Lends the locks of these keys to the engine, then updates their deadlines and the replica.
     fn with_open<R>(
         &mut self,
         (db, names): (i32, &[Vec<u8>]),
@@ -112,7 +112,7 @@ impl EngineNode {
         result
     }
 
-    /// The replica hears of it, now or later.
+    /// Sends an effect to the replica, now or later.
     fn replicate(&mut self, effect: Effect) {
         let Some(replica) = &mut self.replica else { return };
         self.behind.push_back(effect);
@@ -121,7 +121,7 @@ impl EngineNode {
         }
     }
 
-    /// Does what its master was told to do, or has decided.
+    /// Carries out a command that its master got, or a decision of the master.
     fn follow(&mut self, effect: Effect) {
         let now = self.now;
         match effect {
@@ -143,7 +143,7 @@ impl EngineNode {
         }
     }
 
-    /// The reply, or nothing if the client waits.
+    /// Returns the reply, or `None` if the client waits.
     fn run(&mut self, client: u64, args: &[Vec<u8>]) -> Result<Option<Vec<u8>>, Error> {
         let name = String::from_utf8_lossy(args.first().ok_or(Error::Syntax)?).to_ascii_uppercase();
         if !name.starts_with("LOCK.") {
@@ -186,7 +186,7 @@ impl EngineNode {
         }
     }
 
-    /// The server's own commands, and the same for the replica.
+    /// Runs the server's own commands, on the replica too.
     fn run_core(&mut self, name: &str, args: &[Vec<u8>]) -> Vec<u8> {
         if name != "CLIENT" {
             self.replicate(Effect::Command(args.to_vec()));
@@ -229,7 +229,7 @@ impl EngineNode {
         }
     }
 
-    /// Removes what lies at a key. Returns whether there was anything.
+    /// Removes the value of a key. Returns whether there was one.
     fn remove(&mut self, key: Key) -> bool {
         let Some(handle) = self.keys.remove(&key) else { return false };
         let was_there = !handle.with_lock(|lock| lock.is_empty());
@@ -240,7 +240,7 @@ impl EngineNode {
         was_there
     }
 
-    /// The lock goes from one key to another, at which nothing is.
+    /// Moves the lock from one key to another, which is empty.
     fn transfer(&mut self, from: Key, to: Key) {
         let Some(handle) = self.keys.remove(&from) else { return };
         let has_sessions = handle.with_lock(|lock| lock.holds().any(|hold| !hold.sessions().is_empty()));
@@ -256,7 +256,7 @@ impl EngineNode {
         }
     }
 
-    /// A client that waits is answered by an operator.
+    /// Unblocks a waiting client, for an operator.
     fn unblock(&mut self, client: u64, with_error: bool) -> Vec<u8> {
         let Some(&ticket) = self.waiting.get(&client) else { return resp::integer(0) };
         let between_grant_and_reply = self.engine.has_resolved();
@@ -359,7 +359,7 @@ impl EngineNode {
         }
     }
 
-    /// A replica that has all that is here.
+    /// Attaches a replica that has the whole data set.
     pub fn attach_replica(&mut self) {
         let mut replica = EngineNode::new(self.options);
         (replica.zero, replica.now, replica.wall) = (self.zero, self.now, self.wall);
@@ -368,12 +368,12 @@ impl EngineNode {
         self.behind.clear();
     }
 
-    /// Its clients get other numbers than those of this server.
+    /// Gives its clients other ids than those of this server.
     pub fn skip_clients(&mut self, other: &EngineNode) {
         self.clients = other.clients;
     }
 
-    /// It decides from now on.
+    /// Makes it a master from now on.
     pub fn promote(&mut self) {
         let wall = if self.is(Mutant::PromotedWithLowCounter) { 0 } else { self.wall };
         self.engine.on_role(true, wall, self.now);
@@ -459,7 +459,7 @@ impl Node for EngineNode {
         std::mem::take(&mut self.output)
     }
 
-    /// The first moment is the boot. The cooldown of that is over: only restarts are of interest.
+    /// Sets the clocks; the first call is the boot. Its cooldown is over, as only restarts are of interest.
     fn set_clocks(&mut self, monotonic_micros: i64, wall_micros: u64) {
         let first = self.zero.is_none();
         let zero = *self.zero.get_or_insert(monotonic_micros - self.options.cooldown_ms as i64 * 1_000);

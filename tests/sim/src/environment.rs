@@ -1,4 +1,4 @@
-//! What the client under test has from the world: a machine's clocks, seeded randomness, the simulated network.
+//! The environment of the client under test: a machine's clocks, seeded randomness, a simulated network.
 
 use crate::mutants::Mutant;
 use crate::network::Network;
@@ -12,15 +12,15 @@ use redis_lock_quorum::environment::{Connecting, Environment};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The host's port is this and its number.
+/// A host's port is this plus its number.
 const FIRST_PORT: u16 = 7_000;
 
-/// The addresses of so many servers.
+/// Returns the addresses of this number of servers.
 pub fn urls(servers: usize) -> Vec<String> {
     (0..servers).map(|server| format!("redis://node:{}", usize::from(FIRST_PORT) + server)).collect()
 }
 
-/// The world of one client process.
+/// The environment of one client process.
 pub struct Machine {
     pub clock: Arc<Clock>,
     network: Network,

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::task::spawn_local;
 
-/// Does all faults of a history, and returns once the last has ended.
+/// Causes all faults of a history, and returns once the last has ended.
 pub async fn run(world: Rc<World>, seed: u64) {
     let mut random = SmallRng::seed_from_u64(seed);
     let faults = world.scenario.faults;
@@ -69,7 +69,7 @@ impl Fault {
         Rc::clone(&processes[self.random.random_range(0..processes.len())])
     }
 
-    /// A server and those clients whose way to it is concerned: one, or all.
+    /// Returns a server, and the clients whose connections to it are affected: one, or all.
     fn ways(&mut self) -> (usize, Vec<usize>) {
         let server = self.server();
         let clients = match self.random.random_bool(0.3) {
@@ -79,7 +79,7 @@ impl Fault {
         (server, clients)
     }
 
-    /// Sleeps for a while that is short more often than long, up to so much.
+    /// Sleeps for up to this time, more often briefly than long.
     async fn last(&mut self, at_most_ms: u64) {
         let most = self.random.random_range(0..=at_most_ms);
         let ms = self.random.random_range(0..=most);
@@ -180,7 +180,7 @@ impl Fault {
         }
     }
 
-    /// An operator's DEL, or a program that goes on with it for a while.
+    /// An operator's DEL, or a program that repeats it for a while.
     async fn delete(&mut self) {
         let resources = &self.world.scenario.resources;
         let resource = resources[self.random.random_range(0..resources.len())].name.clone();
@@ -192,7 +192,7 @@ impl Fault {
         }
     }
 
-    /// Nothing reaches it, and none of its tasks goes on.
+    /// Pauses a client: nothing reaches it, and none of its tasks runs.
     async fn pause_client(&mut self) {
         let process = self.process();
         let (client, world) = (process.number, Rc::clone(&self.world));
@@ -209,7 +209,7 @@ impl Fault {
         world.history.note(|| format!("FAULT over: client {client} goes on"));
     }
 
-    /// Another takes its place.
+    /// Kills a client, which another one replaces.
     async fn kill_client(&mut self) {
         let process = self.process();
         if process.dead.replace(true) {

@@ -1,4 +1,4 @@
-//! A hash of everything that happened, in order: two histories with the same one are the same.
+//! A hash of everything that happened, in order: histories with equal hashes are the same.
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint(u64);

@@ -1,4 +1,4 @@
-//! What a server answers beside the lock commands, and how a mutant twists those.
+//! A server's replies to other commands than those of the module, and a mutant's changes of those.
 
 use crate::mutants::Mutant;
 use crate::resp;
@@ -8,7 +8,7 @@ use redis_lock_quorum::order;
 /// Runs a command on the node, and returns the reply.
 type Run<'a> = &'a mut dyn FnMut(&[Vec<u8>]) -> Vec<u8>;
 
-/// Stands in front of one node.
+/// The front end of one node.
 pub struct Front {
     number: usize,
     starts: u64,
@@ -20,17 +20,17 @@ impl Front {
         Front { number, starts: 1, mutant }
     }
 
-    /// It is another process now.
+    /// Notes that it is another process now.
     pub fn restarted(&mut self) {
         self.starts += 1;
     }
 
-    /// The clock that the node counts deadlines on.
+    /// Returns the time on the clock that the node counts deadlines on.
     pub fn monotonic(&self, clock: &Clock) -> i64 {
         clock.monotonic_micros() + self.wall_offset(clock)
     }
 
-    /// The true time at which that clock shows so much.
+    /// Returns the true time at which that clock shows this time.
     pub fn true_time_of(&self, clock: &Clock, micros: i64) -> i64 {
         clock.true_time_of(micros - self.wall_offset(clock))
     }
@@ -39,7 +39,7 @@ impl Front {
         if self.mutant == Some(Mutant::WallClockDeadlines) { clock.wall_offset() } else { 0 }
     }
 
-    /// Returns the reply to a command, if there is one yet.
+    /// Returns the reply to a command; empty if it comes later.
     pub fn serve(&mut self, command: Vec<Vec<u8>>, run: Run) -> Vec<u8> {
         let word = |index: usize| command.get(index).map(|word| word.to_ascii_uppercase());
         match (word(0).unwrap_or_default().as_slice(), word(1).unwrap_or_default().as_slice()) {

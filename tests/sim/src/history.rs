@@ -1,5 +1,5 @@
-//! What happened, as it is recorded: requests for locks with what became of them, faults, and violations that are
-//! seen at once.
+//! The record of what happened: requests for locks and their outcomes, faults, and violations that are
+//! noticed at once.
 
 use crate::fingerprint::Fingerprint;
 use crate::time::Time;
@@ -13,15 +13,15 @@ pub struct Operation {
     pub client: usize,
     pub resources: Vec<String>,
     pub kind: Kind,
-    /// Its place among all events of the history.
+    /// Its position among all events of the history.
     pub invoked: u64,
     pub invoked_at: i64,
-    /// It must have been told something by then.
+    /// When it must have been answered.
     pub told_by: i64,
     pub completed: Option<u64>,
     pub completed_at: i64,
     pub token: Option<u64>,
-    /// When the client was certain to hold it: from, until, in true time. In order.
+    /// When the client was certain to hold it: from, until, in true time, in order.
     pub valid: Vec<(i64, i64)>,
 }
 
@@ -29,7 +29,7 @@ pub struct Operation {
 #[derive(Clone, Debug)]
 pub struct Violation {
     pub at: i64,
-    /// Empty if it is about none.
+    /// Empty if the violation concerns no resource.
     pub resource: String,
     pub what: String,
 }
@@ -46,14 +46,14 @@ pub struct History {
     time: Time,
     operations: RefCell<Vec<Operation>>,
     faults: RefCell<BTreeMap<&'static str, u64>>,
-    /// How often what became of a request.
+    /// How often each outcome of a request occurred.
     outcomes: RefCell<BTreeMap<&'static str, u64>>,
     violations: RefCell<Vec<Violation>>,
     fingerprint: RefCell<Fingerprint>,
     events: Cell<u64>,
-    /// Which client's request to wait in a line has arrived at a server, and its place among all events.
+    /// The client of each request that has arrived in a line at a server, and its position among all events.
     lined_up: RefCell<Vec<(usize, u64)>>,
-    /// Kept only if somebody wants to read it.
+    /// Kept only if somebody wants to read the lines.
     lines: Option<RefCell<Vec<Line>>>,
 }
 
@@ -76,7 +76,7 @@ impl History {
         self.time
     }
 
-    /// A line for people.
+    /// Records a line for people.
     pub fn note(&self, text: impl FnOnce() -> String) {
         if let Some(lines) = &self.lines {
             lines.borrow_mut().push(Line { at: self.time.now(), text: text() });
@@ -92,7 +92,7 @@ impl History {
         self.events.get()
     }
 
-    /// A client asks for a lock, and must be told something by then.
+    /// Records that a client asks for a lock, and must have a reply by `told_by`.
     pub fn begin(&self, client: usize, resources: &[String], kind: Kind, told_by: i64) -> usize {
         let invoked = self.event(1, client as u64);
         let mut operations = self.operations.borrow_mut();
@@ -120,7 +120,7 @@ impl History {
         operation.completed_at = self.time.now();
     }
 
-    /// A client's request to wait in a line has arrived.
+    /// Records that a client's request to wait in a line has arrived.
     pub fn lines_up(&self, client: usize) {
         let at = self.event(11, client as u64);
         self.lined_up.borrow_mut().push((client, at));
@@ -130,7 +130,7 @@ impl History {
         self.lined_up.borrow().clone()
     }
 
-    /// It has the lock, and is certain of that for so long, in microseconds of true time.
+    /// Records a grant, and for how long the client is certain of it, in microseconds of true time.
     pub fn granted(&self, number: usize, token: u64, validity: i64) {
         self.complete(number, 2, token);
         self.count("granted");
@@ -139,7 +139,7 @@ impl History {
         self.valid(number, validity);
     }
 
-    /// It looks at the validity, which lasts for so long.
+    /// Records a check of the validity, and how long it still lasts.
     pub fn valid(&self, number: usize, validity: i64) {
         self.event(3, validity.unsigned_abs());
         let now = self.time.now();
@@ -154,7 +154,7 @@ impl History {
         self.note(|| format!("#{number} is valid for {validity} µs"));
     }
 
-    /// From now on it claims nothing.
+    /// Records that the client no longer claims the lock.
     pub fn ended(&self, number: usize) {
         self.event(4, number as u64);
         let now = self.time.now();
@@ -164,7 +164,7 @@ impl History {
         self.note(|| format!("#{number} ends, {}", self.resources(number)));
     }
 
-    /// It was told that it does not get the lock.
+    /// Records that the client was refused the lock.
     pub fn failed(&self, number: usize, error: &Error) {
         let (what, outcome) = match error {
             Error::Held(_) => (5, "held by others"),
@@ -178,7 +178,7 @@ impl History {
         self.judge(number, error);
     }
 
-    /// It was not extended.
+    /// Records a failed extension.
     pub fn not_extended(&self, number: usize, error: &Error) {
         self.count(if matches!(error, Error::Lost(_)) { "lost" } else { "not extended" });
         self.note(|| format!("#{number} is not extended: {error}"));
@@ -193,14 +193,14 @@ impl History {
         self.outcomes.borrow().clone()
     }
 
-    /// It was given up.
+    /// Records that the request was given up.
     pub fn cancelled(&self, number: usize) {
         self.complete(number, 9, number as u64);
         self.count("given up");
         self.note(|| format!("#{number} is cancelled"));
     }
 
-    /// Its process was killed.
+    /// Records that its process was killed.
     pub fn killed(&self, number: usize) {
         if self.operations.borrow()[number].completed.is_none() {
             self.cancelled(number);
@@ -208,7 +208,7 @@ impl History {
         self.ended(number);
     }
 
-    /// An error that no fault explains is a violation.
+    /// Records a violation if no fault explains the error.
     pub fn judge(&self, number: usize, error: &Error) {
         if matches!(error, Error::CountersLost { .. } | Error::Config(_)) {
             self.violation(&self.resources(number), format!("#{number} failed with: {error}"));

@@ -22,7 +22,7 @@ pub struct Host {
     time: Time,
     network: Network,
     history: Rc<History>,
-    /// Told when it is thawed or started again, or has something else to look at.
+    /// Notified when it is thawed or started again, or has something else to look at.
     resumed: Notify,
     process: RefCell<Process>,
 }
@@ -31,7 +31,7 @@ struct Process {
     node: Box<dyn Node>,
     front: Front,
     random: SmallRng,
-    /// Which connection is which client's of the node.
+    /// The client of the node for each connection.
     clients: BTreeMap<usize, Client>,
     connections: BTreeMap<u64, usize>,
     frozen: bool,
@@ -107,7 +107,7 @@ impl Host {
         }
     }
 
-    /// One iteration of the event loop.
+    /// Runs one cycle of the event loop.
     fn turn(&self) {
         let mut process = self.process.borrow_mut();
         if process.frozen || process.down {
@@ -128,7 +128,7 @@ impl Host {
         self.send(output);
     }
 
-    /// Stops the process; what arrives meanwhile piles up.
+    /// Stops the process. What arrives meanwhile accumulates.
     pub fn freeze(&self) {
         self.process.borrow_mut().frozen = true;
     }
@@ -156,7 +156,7 @@ impl Host {
         self.resumed.notify_one();
     }
 
-    /// What is for a client that has gone is dropped.
+    /// Sends output to the connections. Output for clients that are gone is dropped.
     fn to_connections(
         &self,
         connections: &BTreeMap<u64, usize>,
@@ -172,7 +172,7 @@ impl Host {
         noted.collect()
     }
 
-    /// Runs an operator's command in an iteration of its own, and returns the reply: nothing if the process does not run.
+    /// Runs an operator's command in a cycle of its own. Returns the reply; empty if the process is stopped.
     pub fn operate(&self, command: &[&str]) -> Vec<u8> {
         let mut process = self.process.borrow_mut();
         if process.frozen || process.down {

@@ -1,8 +1,8 @@
 //! Servers, the network and the real client crate on virtual time: one seed gives one history, bit by bit.
 //!
-//! A history runs on one thread, on tokio's paused clock. All that differs between two runs of a program is handed
-//! in: clocks, randomness, connections. See `run.rs` for how a history goes, `checks.rs` for what must be true of it. `crowd.rs` has one
-//! server, compared step by step with plain lists.
+//! A history runs on one thread, on tokio's paused clock. Everything that differs between two runs is an
+//! input: clocks, randomness, connections. `run.rs` has the course of a history, `checks.rs` its properties.
+//! `crowd.rs` compares one server with plain lists, step by step.
 #![forbid(unsafe_code)]
 
 mod checks;

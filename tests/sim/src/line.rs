@@ -1,6 +1,6 @@
-//! Histories of many that want one lock over several nodes and wait in line for it, beside some that don't wait: undisturbed
-//! they are served in the order in which the line's node received them, and whatever becomes of one node, or of one of
-//! them, the others go on.
+//! Histories of many clients that wait in line for one lock over several nodes, beside some that don't wait.
+//! Undisturbed they are served in the order in which the line's node received them. Whatever happens to one
+//! node, or to one of them, the others go on.
 
 use crate::clients::{Current, Process};
 use crate::environment::urls;
@@ -18,31 +18,31 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::task::spawn_local;
 
-/// What they all want.
+/// The resource that all want.
 const RESOURCE: &str = "r0";
-/// Nobody waits for so long.
+/// Longer than anybody waits.
 const WAIT: Duration = Duration::from_secs(60);
-/// Beside a ttl, nothing may keep the line for longer.
+/// Besides a ttl, the longest time for which anything may stop the line.
 const SLACK: Duration = Duration::from_secs(2);
-/// And what each one before it may take: nodes that do not answer, clocks that run slow.
+/// The longest time of each earlier one: nodes that do not answer, clocks that run slow.
 const TURN: Duration = Duration::from_millis(200);
 /// How long it goes on undisturbed.
 const WHILE: Duration = Duration::from_secs(2);
 
-/// What happens meanwhile.
+/// The fault of a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Plan {
     Undisturbed,
-    /// A node is killed, and is back with its memory or without.
+    /// A node is killed, and restarted with its data or without.
     Kill {
         keep: Persistence,
     },
     Freeze,
-    /// For some of those who wait a node is out of reach.
+    /// Some of the waiting clients can't reach a node.
     CutOff,
-    /// One of those who wait, or hold, dies.
+    /// One of the clients that wait or hold dies.
     Die,
-    /// All nodes are restarted one by one while one holds the lock, and renews it.
+    /// All nodes are restarted one by one while one client holds the lock, and renews it.
     RollingRestart {
         keep: Persistence,
     },
@@ -62,7 +62,7 @@ impl Plan {
     }
 }
 
-/// Whether the history of this seed is one of these.
+/// Returns whether the history of this seed is one of these.
 pub fn is_drawn(seed: u64, mutant: Option<Mutant>) -> bool {
     match mutant {
         Some(mutant) => mutant == Mutant::LineNotKept,
@@ -99,7 +99,7 @@ pub async fn run(world: &Rc<World>, random: &mut SmallRng) {
     let stalls = disturb(world, random, plan).await;
     let over = world.time.now();
     let since = match keeper {
-        // Dropped, its lock is released.
+        // Dropping it releases its lock.
         Some(keeper) => {
             keeper.abort();
             world.history.ended(0);
@@ -107,7 +107,7 @@ pub async fn run(world: &Rc<World>, random: &mut SmallRng) {
         }
         None => disturbed,
     };
-    // Whoever is cut off from the line may have to wait until that is over, while the others keep the lock busy.
+    // A client that is cut off may have to wait until that ends, while the others keep the lock busy.
     let cut_off = if plan == Plan::CutOff { cut_off(world) } else { 0 };
     let since = |client: usize| if client < cut_off { over } else { since };
     tokio::time::sleep(stalls * ttl + SLACK + WHILE).await;
@@ -127,7 +127,7 @@ async fn start(world: &Rc<World>, random: &mut SmallRng) -> Rc<Process> {
     }
 }
 
-/// How somebody asks for the lock, again and again.
+/// How a client asks for the lock, repeatedly.
 #[derive(Clone, Copy)]
 struct Asks {
     ttl: Duration,
@@ -158,7 +158,7 @@ async fn ask_again_and_again(
                 history.granted(operation, lock.fencing_token(), process.clock.true_micros(lock.validity()));
                 tokio::time::sleep(Duration::from_millis(random.random_range(0..=4))).await;
                 history.ended(operation);
-                // What it could not be told is the background's.
+                // Nodes that could not be told are left to the background.
                 let _ = lock.release().await;
             }
             Err(error) => {
@@ -192,12 +192,12 @@ async fn keep(world: Rc<World>, process: Rc<Process>) {
     history.violation(RESOURCE, format!("#{operation} was pushed out: {error}"));
 }
 
-/// How many clients are cut off, the first ones.
+/// Returns how many clients are cut off, the first ones.
 fn cut_off(world: &World) -> usize {
     1 + world.scenario.clients / 3
 }
 
-/// Returns how many ttls the line may stand still for that.
+/// Causes the fault. Returns for how many ttls the line may stand still for it.
 async fn disturb(world: &Rc<World>, random: &mut SmallRng, plan: Plan) -> u32 {
     let ranked = order::rank(RESOURCE, urls(world.hosts.len()).iter().map(|url| &url["redis://".len()..]));
     let node = if random.random_bool(0.7) { ranked[0] } else { ranked[1] };
@@ -225,7 +225,7 @@ async fn disturb(world: &Rc<World>, random: &mut SmallRng, plan: Plan) -> u32 {
             ways().for_each(|(client, way)| world.network.silence(client, node, way));
             tokio::time::sleep(lasts).await;
             ways().for_each(|(client, way)| world.network.unsilence(client, node, way));
-            // Each of them may be next in line, and does not hear of it.
+            // Each of them may be next in line, and not learn of it.
             return 1 + some as u32;
         }
         Plan::Die => {
@@ -250,8 +250,8 @@ async fn disturb(world: &Rc<World>, random: &mut SmallRng, plan: Plan) -> u32 {
     1
 }
 
-/// What must be true: up to `end` nobody waited for longer than `most`, counted for each client from some moment on; and if
-/// nothing was wrong, they were served in the order in which they came.
+/// Checks that up to `end` nobody waited longer than `most`, counted for each client from `since`. If nothing
+/// was wrong, they must also have been served in the order in which they came.
 fn judge(history: &History, plan: Plan, hasty: usize, (since, end): (impl Fn(usize) -> i64, i64), most: i64) {
     let operations = history.operations();
     for (number, operation) in
@@ -273,11 +273,11 @@ fn judge(history: &History, plan: Plan, hasty: usize, (since, end): (impl Fn(usi
     }
 }
 
-/// Nobody got it before one who was in line already when that one came.
+/// Checks that nobody got it before one that was already in line when that one came.
 fn overtaking(history: &History, granted: &[&Operation]) {
     let mut lines: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
     history.lined_up().iter().for_each(|(client, at)| lines.entry(*client).or_default().push(*at));
-    // When it stood in line, the last time.
+    // When it last stood in line.
     let in_line = |operation: &Operation| {
         let of_client = lines.get(&operation.client)?.iter();
         let of_request =

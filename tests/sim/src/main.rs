@@ -1,4 +1,4 @@
-//! Runs histories for a time, one of them by its seed, or the mutants.
+//! Runs histories for some time, one of them by its seed, or the mutants.
 
 use redis_lock_sim::crowd::{self, Counts, InMemory};
 use redis_lock_sim::mutants::Mutant;
@@ -12,9 +12,9 @@ const USAGE: &str =
        redis-lock-sim --crowd SEED
        redis-lock-sim --mutants";
 
-/// A mutant that is not found in this time is not found.
+/// A mutant that is not found in this time counts as missed.
 const MUTANT_TIME: Duration = Duration::from_secs(60);
-/// So many steps are taken with one seed on one server.
+/// Steps that are made with one seed on one server.
 const CROWD: usize = 1_000;
 
 fn main() -> ExitCode {
@@ -30,13 +30,13 @@ fn main() -> ExitCode {
 #[derive(Default)]
 struct Arguments {
     time: Duration,
-    /// No more than so many.
+    /// The maximum number of histories.
     histories: u64,
     base: Option<u64>,
-    /// So many histories that failed are enough.
+    /// The number of failed histories after which to stop.
     failures: usize,
     seed: Option<u64>,
-    /// The seed of one crowd.
+    /// The seed of one run of `crowd`.
     crowd: Option<u64>,
     mutant: Option<Mutant>,
     mutants: bool,
@@ -79,7 +79,7 @@ impl Arguments {
         }
     }
 
-    /// The first seed: one that nobody has seen, unless it is given.
+    /// Returns the first seed: a new one, unless it is given.
     fn first(&self) -> u64 {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.base.unwrap_or(now.as_nanos() as u64 >> 10)
@@ -112,7 +112,7 @@ impl Arguments {
     }
 }
 
-/// Runs crowds of one server for this time, at least one. Returns whether all did what plain lists do.
+/// Runs `crowd` for this time, at least once. Returns whether all runs agreed with plain lists.
 fn crowds(first: u64, time: Duration) -> bool {
     let (begun, mut totals, mut seed) = (Instant::now(), Counts::new(), first);
     loop {
@@ -134,7 +134,7 @@ fn crowds(first: u64, time: Duration) -> bool {
     }
 }
 
-/// Runs crowds with this mutant until it is found. Returns how many it took, and what was found.
+/// Runs `crowd` with this mutant until it is found. Returns the number of runs, and the difference.
 fn crowd_finds(mutant: Mutant, first: u64) -> Option<(u64, String)> {
     let begun = Instant::now();
     (1..).take_while(|_| begun.elapsed() < MUTANT_TIME).find_map(|number| {

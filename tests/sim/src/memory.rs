@@ -4,7 +4,7 @@ use redis_lock_core::{Bytes, Hold, Lock};
 use redis_lock_engine::{Engine, Entry, Gone, NOWHERE, OpenLock, Rest, Slot};
 use std::cell::{Cell, RefCell, RefMut};
 
-/// Where the lock of one key is stored. A lock that is used while the engine holds another loan of it panics here.
+/// The place of one key's lock. It panics if a lock is used while the engine has another loan of it.
 struct Stored {
     name: RefCell<Bytes>,
     db: Cell<i32>,
@@ -13,7 +13,7 @@ struct Stored {
 }
 
 thread_local! {
-    /// Places of servers that are gone, to be used again: handles must be copies, so that places are never freed.
+    /// Places of lost servers, for reuse: handles must be copies, so places are never freed.
     static SPARE: RefCell<Vec<&'static Stored>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -22,7 +22,7 @@ thread_local! {
 pub struct Handle(&'static Stored);
 
 impl Handle {
-    /// The place of an empty lock.
+    /// Returns the place of an empty lock.
     pub fn new(db: i32, name: &[u8]) -> Handle {
         let spare = SPARE.with_borrow_mut(Vec::pop);
         let stored = spare.unwrap_or_else(|| {
@@ -40,13 +40,13 @@ impl Handle {
         handle
     }
 
-    /// Its key has this name now.
+    /// Notes that its key has this name now.
     pub fn move_to(self, db: i32, name: &[u8]) {
         self.0.db.set(db);
         self.0.name.replace(name.into());
     }
 
-    /// No copy of this is used any longer.
+    /// Returns the place for reuse. No copy of this is used any longer.
     pub fn give_back(self) {
         // At the end of a thread its list may be gone.
         let _ = SPARE.try_with(|spare| spare.borrow_mut().push(self.0));
@@ -89,7 +89,7 @@ impl Slot for Handle {
     }
 }
 
-/// An open lock, as the engine takes them.
+/// An open lock, in the type that the engine takes.
 pub struct Open<'k>(pub OpenLock<'k>);
 
 impl<'k> AsMut<OpenLock<'k>> for Open<'k> {
@@ -98,29 +98,29 @@ impl<'k> AsMut<OpenLock<'k>> for Open<'k> {
     }
 }
 
-/// Who decides about locks, and by what.
+/// Who decides about locks, and by which command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// This server.
     Decide,
-    /// This server, by LOCK.RELEASE: that is replicated as it is.
+    /// This server, by LOCK.RELEASE, which is propagated verbatim.
     Release,
     /// Another server has decided.
     Follow,
 }
 
-/// What a replica is told of a key.
+/// A change of a key for a replica.
 pub enum Told {
-    /// A whole hold as it is now, after those that went before it.
+    /// A whole hold as it is now, after the ones that ended before it.
     Hold(Hold, Vec<Gone>),
-    /// These holds went.
+    /// The end of these holds.
     Drop(Vec<Gone>),
-    /// The running command as it is.
+    /// The running command, verbatim.
     Verbatim,
 }
 
-/// Lends these locks to the engine, then has their deadlines kept. Each may be named once. Returns also what a
-/// replica is told, of which lock.
+/// Lends these locks, each named once, to the engine, then updates their deadlines. Also returns the changes
+/// for a replica, and of which lock.
 pub fn with_open<C: Clone, R>(
     engine: &mut Engine<Handle, C>,
     handles: &[Handle],
@@ -144,7 +144,7 @@ pub fn with_open<C: Clone, R>(
     (result, told)
 }
 
-/// As `src/lock_txn.rs` replicates it.
+/// Returns the changes, as `src/lock_txn.rs` propagates them.
 fn told(open: &mut OpenLock, is_release: bool) -> Vec<Told> {
     let effects = std::mem::take(&mut open.effects).into_iter();
     let mut told: Vec<Told> = effects.map(|(hold, gone)| Told::Hold(hold, gone.into_vec())).collect();

@@ -1,17 +1,17 @@
-//! Deliberate breaks: each must be found, or the simulator proves nothing.
+//! Deliberate defects: each must be found, or the simulator proves nothing.
 
-/// One thing that is wrong. Those of servers are put in front of the real server.
+/// One defect. Those of servers are put in front of the real server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mutant {
-    /// A node says that it holds at the token it was asked for, whether the hold is live or not.
+    /// A node says that it holds at the token that was asked for, even if the hold is not live.
     ConfirmsUnconditionally,
-    /// Nodes are not raised to the token: the client takes the highest that it was granted.
+    /// Nodes are not raised to the token: the client uses the highest that it was granted.
     PlainMaximum,
-    /// A release frees whoever holds the lock.
+    /// A release releases the lock of any holder.
     ReleaseFreesAnyone,
     /// Deadlines are on the wall clock.
     WallClockDeadlines,
-    /// An extension of a hold that is over takes the lock again.
+    /// An extension of an expired hold acquires the lock again.
     ExtendRevives,
     /// A node that has lost its holds grants at once.
     NoCooldown,
@@ -21,21 +21,21 @@ pub enum Mutant {
     ClockStopsWhilePaused,
     /// Two attempts have one owner.
     OwnersRepeat,
-    /// Who does not wait is not asked to respect the line.
+    /// A client that does not wait need not respect the line.
     LineNotKept,
-    /// What is granted to a client is not revoked if that is unblocked before its reply.
+    /// A grant is not revoked if the client is unblocked before its reply.
     UnblockIsNoNews,
-    /// A client that was unblocked gets its reply, too.
+    /// A client that was unblocked also gets its reply.
     RepliesTwice,
-    /// What is granted to a client stays with it though its connection is closed.
+    /// A grant stays with a client whose connection is closed.
     GrantsToTheDead,
     /// A hold does not end with its connection.
     SessionOutlivesConnection,
-    /// Who waits for a lock that is renamed is forgotten.
+    /// Waiters for a lock that is renamed are forgotten.
     RenameForgetsQueues,
-    /// A reader gets in before a writer that waits.
+    /// A reader acquires before a writer that waits.
     ReadersOvertake,
-    /// A replica that is promoted goes on with the tokens it knows.
+    /// A promoted replica continues with the tokens that it knows.
     PromotedWithLowCounter,
 }
 
@@ -60,12 +60,12 @@ impl Mutant {
         Mutant::PromotedWithLowCounter,
     ];
 
-    /// Whether it is wrong in what one server does: `crowd` looks for it.
+    /// Returns whether the defect is in one server, so that `crowd` can find it.
     pub fn is_of_one_server(self) -> bool {
         self >= Mutant::UnblockIsNoNews
     }
 
-    /// The mutant of this name.
+    /// Returns the mutant of this name.
     pub fn named(name: &str) -> Option<Mutant> {
         Mutant::ALL.into_iter().find(|mutant| format!("{mutant:?}") == name)
     }

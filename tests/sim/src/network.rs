@@ -1,7 +1,7 @@
-//! The network: connections between clients and servers, with all that can happen to them.
+//! The network: connections between clients and servers, and their faults.
 //!
-//! Within a connection bytes keep their order and are neither lost nor repeated, as TCP has it; a connection that breaks
-//! may still deliver what was sent over it, much later. Connections overtake each other.
+//! Within a connection bytes keep their order and are neither lost nor repeated, as in TCP. A broken
+//! connection may still deliver what was sent over it, much later. Connections overtake each other.
 
 mod stream;
 mod wires;
@@ -21,9 +21,9 @@ use wires::{Connection, Delivery, Link, What, Wires};
 #[derive(Clone)]
 pub struct Network {
     wires: Arc<Mutex<Wires>>,
-    /// Something is to be delivered earlier than what was next before.
+    /// Notified if something must be delivered earlier than the next delivery so far.
     earlier: Arc<Notify>,
-    /// A link works again.
+    /// Notified when a link works again.
     healed: Arc<Notify>,
 }
 
@@ -37,7 +37,7 @@ impl Network {
         self.wires.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Delivers what is under way, each at its time. Never returns.
+    /// Delivers what is in flight, each at its time. Never returns.
     pub async fn run(self) {
         loop {
             let (time, next) = {
@@ -58,12 +58,12 @@ impl Network {
         }
     }
 
-    /// A hash of all that was delivered.
+    /// Returns a hash of all that was delivered.
     pub fn fingerprint(&self) -> u64 {
         self.wires().delivered.value()
     }
 
-    /// A machine more that connects to servers, and its number.
+    /// Adds a machine that connects to servers, and returns its number.
     pub fn add_client(&self) -> usize {
         let mut wires = self.wires();
         let links = wires.servers.iter().map(|_| Link::default()).collect();
@@ -104,17 +104,17 @@ impl Network {
         }
     }
 
-    /// A server sends bytes over a connection.
+    /// Sends bytes from a server over a connection.
     pub fn reply(&self, connection: usize, bytes: Vec<u8>) {
         self.send(connection, Direction::ToClient, What::Bytes(bytes));
     }
 
-    /// Whose connection this is.
+    /// Returns the client of this connection.
     pub fn client_of(&self, connection: usize) -> usize {
         self.wires().connections[connection].client
     }
 
-    /// A server closes a connection.
+    /// Closes a connection from the server.
     pub fn close(&self, connection: usize) {
         self.send(connection, Direction::ToClient, What::Close);
         self.wires().connections[connection].server_gone = true;
@@ -126,7 +126,7 @@ impl Network {
         }
     }
 
-    /// What has arrived at a server: at most so much of it.
+    /// Returns what has arrived at a server: at most this many arrivals.
     pub fn take_arrivals(&self, server: usize, at_most: usize) -> Vec<Arrival> {
         let mut wires = self.wires();
         let inbox = &mut wires.servers[server].inbox;
@@ -134,7 +134,7 @@ impl Network {
         inbox.drain(..count).collect()
     }
 
-    /// Whether something has arrived at a server; if not, it is woken when it does.
+    /// Returns whether something has arrived at a server. If not, it is woken when something does.
     pub fn poll_arrival(&self, server: usize, context: &mut Context<'_>) -> Poll<()> {
         let mut wires = self.wires();
         let server = &mut wires.servers[server];
@@ -145,7 +145,7 @@ impl Network {
         Poll::Pending
     }
 
-    /// The server's process ends: its connections with it. Nobody listens until [`Network::server_up`].
+    /// Ends the server's process and its connections. Nobody listens until [`Network::server_up`].
     pub fn server_down(&self, server: usize) {
         let connections = {
             let mut wires = self.wires();
@@ -160,7 +160,7 @@ impl Network {
         self.wires().servers[server].down = false;
     }
 
-    /// The client's machine ends. What it has sent arrives, nothing else ever does.
+    /// Ends the client's machine. What it has sent still arrives.
     pub fn client_dies(&self, client: usize) {
         let connections = {
             let mut wires = self.wires();
@@ -173,8 +173,8 @@ impl Network {
         }
     }
 
-    /// Breaks all connections of a client to a server. What the client has sent is lost, or arrives in its time; the server
-    /// sees the end of the connection only then, or even later.
+    /// Breaks all connections of a client to a server. What the client has sent is lost, or arrives in its
+    /// time. The server sees the end of the connection only then, or even later.
     pub fn cut(&self, client: usize, server: usize) {
         let broken = |connection: &Connection| {
             connection.client == client && connection.server == server && !connection.client_gone
@@ -195,12 +195,12 @@ impl Network {
         self.earlier.notify_one();
     }
 
-    /// From now on nothing is delivered that way.
+    /// Stops deliveries in this direction from now on.
     pub fn silence(&self, client: usize, server: usize, direction: Direction) {
         self.wires().links[client][server].silent[direction as usize] = true;
     }
 
-    /// What was held back that way is delivered now.
+    /// Delivers what was held in this direction.
     pub fn unsilence(&self, client: usize, server: usize, direction: Direction) {
         let mut wires = self.wires();
         let link = &mut wires.links[client][server];
@@ -211,12 +211,12 @@ impl Network {
         self.healed.notify_waiters();
     }
 
-    /// Bytes between these two take up to so much longer.
+    /// Makes bytes between these two take up to this much longer.
     pub fn slow(&self, client: usize, server: usize, micros: i64) {
         self.wires().links[client][server].slow_micros = micros;
     }
 
-    /// Whether new connections are refused.
+    /// Sets whether new connections are refused.
     pub fn refuse(&self, client: usize, server: usize, refuses: bool) {
         self.wires().links[client][server].refuses = refuses;
     }

@@ -1,16 +1,16 @@
-//! Panics, also those of tasks that nobody waits for.
+//! Panics, including those of tasks that nobody awaits.
 
 use std::cell::RefCell;
 use std::sync::Once;
 
 thread_local! {
-    /// Those of this thread, while they are collected.
+    /// The panics of this thread, while they are collected.
     static PANICS: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
 static HOOK: Once = Once::new();
 
-/// Runs this, and returns with what it gave the panics meanwhile.
+/// Runs this, and returns its result and the panics meanwhile.
 pub fn collect<R>(run: impl FnOnce() -> R) -> (R, Vec<String>) {
     HOOK.call_once(install);
     PANICS.set(Some(Vec::new()));

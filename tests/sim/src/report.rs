@@ -1,4 +1,4 @@
-//! What people read.
+//! Reports for people.
 
 use crate::history::{Line, Violation};
 use crate::run::Report;
@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
 use std::time::Duration;
 
-/// So many violations of one history are shown.
+/// Maximum number of violations of one history that are shown.
 const MAX_VIOLATIONS: usize = 10;
-/// And so many lines before the first.
+/// Maximum number of lines before the first one.
 const MAX_LINES: usize = 250;
 
-/// The figures of many histories, and the seeds of those that failed.
+/// Returns the figures of many histories, and the seeds of those that failed.
 pub fn totals(totals: &Totals, time: Duration) -> String {
     let faults: u64 = totals.faults.values().sum();
     let rate = totals.acquisitions as f64 / time.as_secs_f64();
@@ -38,7 +38,7 @@ pub fn totals(totals: &Totals, time: Duration) -> String {
     text
 }
 
-/// The seed of a history that failed, and what was wrong.
+/// Returns the seed of a history that failed, and its violations.
 pub fn failure(report: &Report) -> String {
     let mut text = format!("SEED={}: {} violations\n", report.seed, report.violations.len());
     for violation in report.violations.iter().take(MAX_VIOLATIONS) {
@@ -47,7 +47,7 @@ pub fn failure(report: &Report) -> String {
     text
 }
 
-/// One history, shortened: what concerns its first violation.
+/// Returns the part of a history that concerns its first violation.
 pub fn story(report: &Report) -> String {
     let mut text = String::new();
     if let Some(violation) = report.violations.iter().min_by_key(|violation| violation.at) {
@@ -70,8 +70,8 @@ pub fn story(report: &Report) -> String {
     text + &failure(report)
 }
 
-/// From the beginning of the requests in question on: faults, what these did, and commands on the violation's resources
-/// with their replies, unless they changed nothing.
+/// Returns the lines since the beginning of the requests in question: faults, what these did, and commands on
+/// the violation's resources with their replies, unless they changed nothing.
 fn concerning<'a>(violation: &'a Violation, lines: &'a [Line]) -> Vec<&'a Line> {
     let names: BTreeSet<&str> = words(&violation.resource).collect();
     let requests: BTreeSet<&str> = words(&violation.what).filter(|word| word.starts_with('#')).collect();

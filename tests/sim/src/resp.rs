@@ -1,9 +1,9 @@
-//! The protocol, as far as clients of the lock use it.
+//! The part of the protocol that clients of the lock use.
 
-/// Takes the first command out of what a client has sent; `None` if it is not complete.
+/// Takes the first command out of a client's bytes. Returns `None` if it is incomplete.
 ///
 /// # Errors
-/// Returns an error if this is no command.
+/// Returns an error if this is not a command.
 pub fn take_command(input: &mut Vec<u8>) -> Result<Option<Vec<Vec<u8>>>, Malformed> {
     let mut reader = Reader { input, at: 0 };
     let Some(arguments) = reader.number(b'*')? else { return Ok(None) };
@@ -18,7 +18,7 @@ pub fn take_command(input: &mut Vec<u8>) -> Result<Option<Vec<Vec<u8>>>, Malform
     Ok(Some(command))
 }
 
-/// What a client sent is no command.
+/// The error for input that is not a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -28,7 +28,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// A line with a number behind this mark.
+    /// Reads a line with a number after this mark.
     fn number(&mut self, mark: u8) -> Result<Option<usize>, Malformed> {
         let rest = &self.input[self.at..];
         let Some(end) = rest.windows(2).position(|two| two == b"\r\n") else { return Ok(None) };

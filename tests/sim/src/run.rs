@@ -26,32 +26,32 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::task::{LocalSet, spawn_local};
 
-/// After the last fault clients go on for so long: what it has delayed arrives within two seconds, and leaves a hold for
-/// at most a ttl.
+/// How long clients go on after the last fault. What it has delayed arrives within two seconds, and leaves a
+/// hold for at most a ttl.
 const QUIET: Duration = Duration::from_millis(2_000 + MAX_TTL_MS + MAX_TTL_MS / 5);
-/// Replies that nobody waits for have arrived after this.
+/// Time by which replies that nobody awaits have arrived.
 const ARRIVED: Duration = Duration::from_millis(200);
-/// Whoever is not through with its work by then never will be.
+/// Work that is not completed by then never will be.
 const STUCK: Duration = Duration::from_secs(60);
-/// Wall clocks that are apart by a little, and clocks that run slow, are over after this.
+/// Time by which small differences between wall clocks, and slow clocks, no longer matter.
 const CLOCKS_AGREE: Duration = Duration::from_secs(6);
 
-/// What a history is run with.
+/// The configuration of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
     pub make: MakeNode,
     pub mutant: Option<Mutant>,
-    /// Whether its lines are kept.
+    /// Whether the lines are kept.
     pub readable: bool,
 }
 
-/// What came of a history.
+/// The result of a history.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     pub seed: u64,
     pub acquisitions: u64,
     pub requests: u64,
-    /// How often what became of them.
+    /// How often each outcome occurred.
     pub outcomes: BTreeMap<&'static str, u64>,
     pub faults: BTreeMap<&'static str, u64>,
     pub violations: Vec<Violation>,
@@ -94,7 +94,7 @@ async fn history(seed: u64, setup: Setup) -> Report {
     report(&world)
 }
 
-/// Servers and the network between, and nobody who uses them so far.
+/// Sets up servers and the network, without any clients.
 fn begin(random: &mut SmallRng, setup: Setup, mut scenario: Scenario) -> Rc<World> {
     if setup.mutant == Some(Mutant::NoCooldown) {
         scenario.cooldown_ms = 0;
@@ -132,7 +132,7 @@ async fn start(world: &Rc<World>, seed: u64) {
     }
 }
 
-/// Has everybody come to an end, and sees that nothing is left behind.
+/// Ends all clients, and checks that nothing is left behind.
 async fn end(world: &Rc<World>, random: &mut SmallRng) {
     world.stopped.set(true);
     let processes = world.processes.borrow().clone();
@@ -152,7 +152,7 @@ async fn end(world: &Rc<World>, random: &mut SmallRng) {
         }
     }
     tokio::time::sleep(ARRIVED).await;
-    // What was released is free at once, not only when its ttl is over.
+    // Released locks are free at once, not only when their ttl is over.
     nothing_is_left(world);
     let all_over = Duration::from_millis(MAX_TTL_MS + world.scenario.cooldown_ms).mul_f64(1.01);
     tokio::time::sleep(all_over + CLOCKS_AGREE).await;
@@ -167,7 +167,7 @@ async fn end(world: &Rc<World>, random: &mut SmallRng) {
     nothing_is_left(world);
 }
 
-/// Nobody holds anything, or waits for it.
+/// Checks that nobody holds anything, or waits for it.
 fn nothing_is_left(world: &World) {
     let names = world.scenario.resources.iter().map(|resource| &resource.name);
     for name in names.flat_map(|name| [name.clone(), order::line_of(name)]) {
@@ -181,7 +181,7 @@ fn nothing_is_left(world: &World) {
     }
 }
 
-/// Every node grants every resource.
+/// Checks that every node grants every resource.
 async fn all_can_be_had(world: &World, process: &Process) {
     for resource in &world.scenario.resources {
         let acquire = process.quorum.acquire(resource.name.as_str(), Duration::from_secs(1));

@@ -1,4 +1,4 @@
-//! What a history is made of, drawn from its seed.
+//! The parameters of a history, drawn from its seed.
 
 use crate::mutants::Mutant;
 use crate::node::NodeOptions;
@@ -10,13 +10,13 @@ use std::time::Duration;
 
 /// The longest ttl that is asked for, in milliseconds.
 pub const MAX_TTL_MS: u64 = 3_000;
-/// How far wall clocks are apart, where they are not wild: in microseconds.
+/// Greatest difference between wall clocks that are not wild, in microseconds.
 const WALL_ERROR: i64 = 2_000_000;
-/// How many effects a replica is behind.
+/// Maximum number of effects that a replica is behind.
 const MAX_LAG: usize = 20;
 const HOUR: i64 = 3_600_000_000;
 
-/// What a resource is used for: kinds that may meet on it.
+/// The use of a resource: kinds that may meet on it.
 #[derive(Clone, Copy, Debug)]
 pub enum Class {
     Exclusive,
@@ -37,21 +37,21 @@ pub struct Scenario {
     /// Tasks of each client.
     pub workers: usize,
     pub resources: Vec<Resource>,
-    /// How long bytes are under way, in microseconds.
+    /// How long bytes are in flight, in microseconds.
     pub delay: RangeInclusive<i64>,
-    /// How wrong the rates of clocks are, in parts per million.
+    /// Greatest error of the rates of clocks, in parts per million.
     pub max_ppm: i64,
     pub faults: usize,
     /// How long faults go on, in microseconds.
     pub active: i64,
-    /// Whether clocks run right, and servers keep their holds or sit out a cooldown. If not, only tokens tell who came
-    /// later.
+    /// Whether clocks run right, and servers keep their holds or sit out a cooldown. If not, only tokens tell
+    /// who came later.
     pub timed: bool,
-    /// Whether servers lose data. Then they have a cooldown, and their wall clocks never fall behind the monotonic
-    /// ones, neither set back nor left behind by a jump: a counter that is lost starts again from the wall clock, and
-    /// Claim 1 asks that this is not below what the server had accepted by its monotonic clock.
+    /// Whether servers lose data. They then have a cooldown, and their wall clocks never fall behind the
+    /// monotonic ones, by being set back or by a jump: a lost counter restarts from the wall clock, and Claim
+    /// 1 requires that this is not below what the server had accepted by its monotonic clock.
     pub lossy: bool,
-    /// Whether wall clocks are set by an hour at a time: tokens then keep nodes from agreeing.
+    /// Whether wall clocks are set by an hour at a time. Tokens then keep nodes from agreeing.
     pub wild: bool,
     pub options: Options,
     /// How often several resources are asked for at once.
@@ -64,7 +64,7 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// A mutant is looked for where it can do harm.
+    /// Draws a scenario. A mutant gets one in which it can do harm.
     pub fn draw(random: &mut SmallRng, mutant: Option<Mutant>) -> Scenario {
         let (mut timed, lossy) = (random.random_bool(0.8), random.random_bool(0.5));
         let mut servers = [1, 1, 3, 3, 3, 3, 5, 5][random.random_range(0..8)];
@@ -96,7 +96,7 @@ impl Scenario {
         }
     }
 
-    /// One lock that many wait for, over several nodes; the clients that take part are started by whoever runs it.
+    /// Draws one lock over several nodes with many waiters. The caller starts the clients.
     pub fn draw_line(random: &mut SmallRng) -> Scenario {
         let lossy = random.random_bool(0.5);
         Scenario {
@@ -119,9 +119,9 @@ impl Scenario {
         NodeOptions { cooldown_ms: self.cooldown_ms, replica_lag, seed, mutant }
     }
 
-    /// By how much a clock's rate is wrong.
+    /// Draws the error of a clock's rate.
     pub fn draw_ppm(&self, random: &mut SmallRng) -> i64 {
-        // As wrong as may be, more often than not.
+        // The greatest error, more often than not.
         match random.random_range(0..3) {
             0 => self.max_ppm,
             1 => -self.max_ppm,
@@ -129,12 +129,12 @@ impl Scenario {
         }
     }
 
-    /// By how much a wall clock is wrong at first.
+    /// Draws the initial error of a wall clock.
     pub fn draw_wall_offset(&self, random: &mut SmallRng) -> i64 {
         random.random_range(-WALL_ERROR / 2..=WALL_ERROR / 2)
     }
 
-    /// By how much a server's wall clock is set, from where it is.
+    /// Draws by how much a server's wall clock is set.
     pub fn draw_wall_step(&self, random: &mut SmallRng, offset: i64) -> i64 {
         let lowest = if self.lossy { offset } else { -WALL_ERROR };
         match self.wild {

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// What came of many histories.
+/// The results of many histories.
 #[derive(Debug, Default)]
 pub struct Totals {
     pub histories: u64,
@@ -14,9 +14,9 @@ pub struct Totals {
     pub requests: u64,
     pub outcomes: BTreeMap<&'static str, u64>,
     pub faults: BTreeMap<&'static str, u64>,
-    /// Of all histories together, in whatever order they were run.
+    /// The fingerprint of all histories, independent of the order in which they were run.
     pub fingerprint: u64,
-    /// Those with a violation.
+    /// Histories with a violation.
     pub failed: Vec<Report>,
 }
 

@@ -1,4 +1,4 @@
-//! True time, and the clocks of machines, which are wrong.
+//! True time, and the inexact clocks of machines.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -35,10 +35,10 @@ impl Time {
 pub struct Clock {
     time: Time,
     offset_micros: i64,
-    /// How much too fast both run, in parts per million.
+    /// How much too fast both clocks run, in parts per million.
     ppm: i64,
     wall_offset_micros: AtomicI64,
-    /// What the monotonic clock has not counted; below zero if it has jumped.
+    /// What the monotonic clock has not counted; below zero after a jump.
     missed_micros: AtomicI64,
 }
 
@@ -74,28 +74,28 @@ impl Clock {
         true_nanos + true_nanos * i128::from(self.ppm) / MILLION
     }
 
-    /// Sets the wall clock so much further.
+    /// Sets the wall clock forward by this time.
     pub fn step_wall(&self, micros: i64) {
         self.wall_offset_micros.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// How far the wall clock is ahead, its rate aside.
+    /// Returns how far the wall clock is ahead, its rate aside.
     pub fn wall_offset(&self) -> i64 {
         self.wall_offset_micros.load(Ordering::Relaxed)
     }
 
-    /// The monotonic clock stood still for so long; below zero: it jumps.
+    /// Makes the monotonic clock stand still for this time, or jump if it is below zero.
     pub fn miss(&self, micros: i64) {
         self.missed_micros.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// How long a span of this clock is in true time, rounded down.
+    /// Returns the length of a span of this clock in true time, rounded down.
     pub fn true_micros(&self, span: Duration) -> i64 {
         let nanos = i128::try_from(span.as_nanos()).unwrap_or(i128::MAX / MILLION);
         i64::try_from(nanos * MILLION / (MILLION + i128::from(self.ppm)) / 1_000).unwrap_or(i64::MAX)
     }
 
-    /// The true time at which the monotonic clock shows so much, rounded up.
+    /// Returns the true time at which the monotonic clock shows this time, rounded up.
     pub fn true_time_of(&self, monotonic_micros: i64) -> i64 {
         let missed = self.missed_micros.load(Ordering::Relaxed);
         let elapsed = i128::from(monotonic_micros) - i128::from(self.offset_micros - missed);

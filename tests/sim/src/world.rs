@@ -1,4 +1,4 @@
-//! All that one history plays in.
+//! Everything that belongs to one history.
 
 use crate::clients::Process;
 use crate::history::History;
@@ -16,9 +16,9 @@ pub struct World {
     pub network: Network,
     pub history: Rc<History>,
     pub hosts: Vec<Rc<Host>>,
-    /// The client processes that live.
+    /// The client processes that are alive.
     pub processes: RefCell<Vec<Rc<Process>>>,
     pub mutant: Option<Mutant>,
-    /// Nobody asks for anything new.
+    /// Whether nobody asks for anything new.
     pub stopped: Cell<bool>,
 }

@@ -8,14 +8,14 @@ use redis_lock_core::Hold;
 use redis_lock_engine::Slot;
 use std::collections::BTreeMap;
 
-/// Some wall clock, in microseconds since 1970.
+/// An arbitrary wall clock, in microseconds since 1970.
 const WALL: i64 = 1_700_000_000_000_000;
 
-/// See the module.
+/// The engine in memory, with a replica.
 pub struct InMemory {
     node: EngineNode,
     operator: Conn,
-    /// The replica that hears nothing any more.
+    /// The replica that is cut off.
     cut: Option<Box<EngineNode>>,
     output: BTreeMap<Conn, Vec<String>>,
     now: i64,
@@ -28,7 +28,7 @@ impl InMemory {
         let mut node = EngineNode::new(NodeOptions { cooldown_ms: 0, replica_lag: None, seed: 0, mutant });
         node.set_clocks(0, WALL as u64);
         if mutant != Some(Mutant::ReadersOvertake) {
-            // That one would show in the replica first.
+            // That mutant would show in the replica first.
             node.attach_replica();
         }
         let operator = node.connect();
@@ -40,7 +40,7 @@ impl InMemory {
         self.node.command(conn, &words);
     }
 
-    /// Cycles until nothing is left to do.
+    /// Runs cycles until nothing is left to do.
     fn sleep(&mut self) {
         loop {
             self.node.before_sleep();
@@ -57,10 +57,10 @@ impl InMemory {
     }
 }
 
-/// Where the two are not the same.
+/// Returns the difference between the two.
 fn difference(node: &EngineNode, replica: &EngineNode) -> Option<String> {
     let all = |node: &EngineNode| {
-        // In milliseconds, as they are replicated.
+        // In milliseconds, as they are propagated.
         let hold = |hold: &Hold| {
             let deadline = (hold.deadline + 500).div_euclid(1_000);
             (hold.owner().to_vec(), hold.limit(), hold.token, hold.meta().to_vec(), deadline)

@@ -1,4 +1,4 @@
-//! Locks and queues as plain lists: slow, and short enough to be compared with the contract sentence by sentence.
+//! Locks and queues as plain lists: slow, but short enough to be compared with the contract by reading.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,12 +23,12 @@ pub struct Hold {
     pub owner: String,
     pub limit: usize,
     pub deadline: i64,
-    /// The connections that it ends with, the latest last.
+    /// The connections that it ends with, latest last.
     pub sessions: Vec<Conn>,
     pub meta: String,
-    /// As it was told to somebody.
+    /// The token that somebody was told.
     pub token: Option<u64>,
-    /// It is at least this.
+    /// A lower bound of the token.
     pub fence: u64,
 }
 
@@ -38,26 +38,26 @@ pub struct Key {
     pub queue: Vec<Request>,
 }
 
-/// What a client must be told.
+/// The reply that a client must get.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Told {
-    /// That it has this lock.
+    /// The token of this lock.
     Token(String),
     Nil,
     OtherLimit,
-    /// Over how many locks: what each cycle comes to.
+    /// A deadlock, with the number of locks in each cycle.
     Deadlock(BTreeSet<usize>),
 }
 
 #[derive(Clone, Default)]
 pub struct Lists {
     pub now: i64,
-    /// Of database 0, where everybody is.
+    /// The keys of database 0, which all clients use.
     pub keys: BTreeMap<String, Key>,
-    /// Of database 1.
+    /// The keys of database 1.
     pub elsewhere: BTreeMap<String, Vec<Hold>>,
     pub counts: BTreeMap<&'static str, u64>,
-    /// What clients are to be told, since they were last asked.
+    /// Replies that clients must get, since the last request for them.
     pub answers: Vec<(Conn, Told)>,
 }
 
@@ -106,7 +106,7 @@ impl Lists {
         self.keys.keys().cloned().collect()
     }
 
-    /// What the client is told at once; `None` if it waits.
+    /// Returns the immediate reply to a client, or `None` if it waits.
     pub fn ask(&mut self, name: &str, request: Request, block: bool) -> Option<Told> {
         if !block || self.key(name).hold(&request.owner).is_some() {
             return Some(self.ask_all(&[name], request));
@@ -126,7 +126,7 @@ impl Lists {
         Some(Told::Deadlock(cycles))
     }
 
-    /// All of these locks or none, without waiting.
+    /// Acquires all of these locks or none, without waiting.
     pub fn ask_all(&mut self, names: &[&str], request: Request) -> Told {
         let own = |key: &Key| key.holds.iter().find(|hold| hold.owner == request.owner).cloned();
         let keys: Vec<Key> = names.iter().map(|name| self.key(name).clone()).collect();
@@ -180,7 +180,7 @@ impl Lists {
         self.count("lock_reacquired", 1);
     }
 
-    /// All of these holds or none. Returns whether there are all.
+    /// Extends all of these holds or none. Returns whether all exist.
     pub fn extend(&mut self, names: &[&str], owner: &str, ttl: i64, fence: Option<u64>) -> bool {
         if !names.iter().all(|name| self.key(name).hold(owner).is_some()) {
             return false;
@@ -196,7 +196,7 @@ impl Lists {
         true
     }
 
-    /// From the front, up to the first that does not fit. Who is `gone` is granted, and the grant revoked.
+    /// Grants from the front, up to the first that does not fit. A grant to a `gone` client is revoked.
     pub fn serve(&mut self, name: &str, gone: &[Conn]) {
         while let Some(first) = self.key(name).queue.first().cloned() {
             if !self.key(name).admits(first.limit) {
@@ -257,7 +257,7 @@ impl Lists {
         }
     }
 
-    /// The lock goes to another name, over what is there; both queues stay where they are.
+    /// Renames a lock, over any existing one. Both queues stay where they are.
     pub fn rename(&mut self, from: &str, to: &str) {
         let holds = std::mem::take(&mut self.key(from).holds);
         let removed = std::mem::replace(&mut self.key(to).holds, holds).len();
@@ -266,7 +266,7 @@ impl Lists {
         self.serve(from, &[]);
     }
 
-    /// To the other database, if no such key is there. Returns whether it went.
+    /// Moves a lock to the other database, if its key is free. Returns whether it was moved.
     pub fn move_away(&mut self, name: &str) -> bool {
         let free = self.elsewhere.get(name).is_none_or(Vec::is_empty);
         if !free || self.key(name).holds.is_empty() {
@@ -278,7 +278,7 @@ impl Lists {
         true
     }
 
-    /// The databases change places; who waits stays.
+    /// Swaps the databases. Waiters stay.
     pub fn swap(&mut self) {
         let mut elsewhere = std::mem::take(&mut self.elsewhere);
         for name in self.names() {
@@ -294,7 +294,7 @@ impl Lists {
         }
     }
 
-    /// Other holds are there. Who waits for a lock that it holds now is answered wherever it stands.
+    /// Called when other holds have arrived. A waiter that holds the lock now is answered wherever it stands.
     fn arrived(&mut self, name: &str) {
         loop {
             let key = self.key(name);
@@ -312,7 +312,7 @@ impl Lists {
         self.serve(name, &[]);
     }
 
-    /// A connection is gone: it waits for nothing, and what ends with it ends.
+    /// Closes a connection: its wait ends, and so do the holds bound to it.
     pub fn close(&mut self, conn: Conn) {
         self.leave(conn);
         let mut dropped = 0;
@@ -330,7 +330,7 @@ impl Lists {
         self.serve_all();
     }
 
-    /// A connection waits no more.
+    /// Ends the wait of a connection.
     pub fn leave(&mut self, conn: Conn) {
         for key in self.keys.values_mut() {
             key.queue.retain(|request| request.conn != conn);
@@ -342,7 +342,7 @@ impl Lists {
         self.names().iter().for_each(|name| self.serve(name, &[]));
     }
 
-    /// Time passes: who has waited too long leaves, holds past their deadline go, queues are served.
+    /// Lets time pass: timed-out waiters leave, expired holds go, queues are served.
     pub fn wait(&mut self, time: i64) {
         self.now += time;
         let now = self.now;
@@ -363,8 +363,8 @@ impl Lists {
         self.serve_all();
     }
 
-    /// A server that had followed this one up to the state of `followed` is the master now: who waited and whose
-    /// connection it was is forgotten, and so is what was counted.
+    /// Makes a server the master that had followed this one up to the state of `followed`. Waiters,
+    /// connections and counters are forgotten.
     pub fn promote(&mut self, followed: &Lists) {
         *self = Lists { now: self.now, ..followed.clone() };
         (self.counts, self.answers) = (BTreeMap::new(), Vec::new());
@@ -374,7 +374,7 @@ impl Lists {
         self.wait(0);
     }
 
-    /// For whom an owner waits, and at which key. Of anyone's requests for one key the first counts.
+    /// Returns for whom an owner waits, and at which key. Only the first request per owner and key counts.
     fn edges(&self, owner: &str) -> Vec<(&str, &str)> {
         let mut edges = Vec::new();
         for (name, key) in &self.keys {
@@ -389,7 +389,7 @@ impl Lists {
         edges
     }
 
-    /// The cycles that begin with `asker` waiting for `name`: of how many keys they are.
+    /// Returns the number of keys in each cycle that begins with `asker` waiting for `name`.
     fn cycles(&self, asker: &str, name: &str) -> BTreeSet<usize> {
         let first = self.edges(asker).into_iter().filter(|(_, at)| *at == name);
         let mut ways: Vec<Vec<(&str, &str)>> = first.map(|edge| vec![edge]).collect();

@@ -1,5 +1,5 @@
-//! One thing at a time, compared with plain lists after each. Time passes only by steps so large that what passes by
-//! itself does not count.
+//! One step at a time, compared with plain lists after each. Time passes only in steps that are large
+//! compared to the time that passes by itself.
 
 use super::lists::{Conn, Hold, Lists, Request, Told};
 use super::{Answer, Holder, Target, View};
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 /// Far longer than a run takes, in milliseconds.
 const STEP_MS: i64 = 1_000_000;
-/// What a server counts, as INFO names it.
+/// The server's counters, by their names in INFO.
 pub const COUNTED: [&str; 11] = [
     "lock_acquired",
     "lock_reacquired",
@@ -25,27 +25,27 @@ pub const COUNTED: [&str; 11] = [
     "lock_sessions_dropped",
 ];
 
-/// How often everything happened.
+/// How often each thing happened.
 pub type Counts = BTreeMap<&'static str, u64>;
 
 struct Crowd<'t, T> {
     target: &'t mut T,
     random: SmallRng,
     lists: Lists,
-    /// What the replica has heard, if it hears nothing any more.
+    /// What the replica has received, if it is cut off.
     followed: Option<Lists>,
-    /// Whether it waits.
+    /// Whether each connection waits.
     conns: BTreeMap<Conn, bool>,
     owners: u32,
-    /// Owners are drawn from this many, so that there are cycles; or most of them are new.
+    /// The number of owners to draw from, so that there are cycles. Otherwise most owners are new.
     few: Option<u32>,
     highest: u64,
-    /// The highest before the step.
+    /// The highest token before the step.
     before: u64,
     totals: Counts,
 }
 
-/// Takes so many steps. With an odd seed owners are few.
+/// Makes this number of steps. With an odd seed there are few owners.
 ///
 /// # Errors
 /// Returns the first difference.
@@ -71,7 +71,7 @@ fn differs<A: std::fmt::Debug + PartialEq>(seen: A, expected: A, what: &str) -> 
 }
 
 impl<T: Target> Crowd<'_, T> {
-    /// `what` says what was done.
+    /// Makes one step. `what` describes it.
     fn step(&mut self, what: &mut String) -> Result<(), String> {
         match self.random.random_range(0..100) {
             0..=47 => self.ask(what),
@@ -99,7 +99,7 @@ impl<T: Target> Crowd<'_, T> {
         KEYS[self.random.random_range(0..KEYS.len())]
     }
 
-    /// Mostly a new one; sometimes one that holds or waits already.
+    /// Returns mostly a new owner, and sometimes one that already holds or waits.
     fn owner(&mut self, key: &str) -> String {
         if let Some(few) = self.few {
             return format!("owner-{}", self.random.random_range(0..few));
@@ -121,7 +121,7 @@ impl<T: Target> Crowd<'_, T> {
         (!some.is_empty()).then(|| some[self.random.random_range(0..some.len())])
     }
 
-    /// A connection that waits for nothing; a new one if there is none, or by chance.
+    /// Returns a connection that does not wait: a new one if there is none, or by chance.
     fn idle(&mut self) -> Conn {
         match self.any(false).filter(|_| self.random.random_bool(0.9)) {
             Some(conn) => conn,
@@ -133,7 +133,7 @@ impl<T: Target> Crowd<'_, T> {
         }
     }
 
-    /// Its options in words.
+    /// Returns a request, and its options as text.
     fn request(&mut self, conn: Conn, owner: String) -> (Request, String) {
         let limit = [1, 1, 1, 0, 0, 2, 3][self.random.random_range(0..7)];
         let ttl = self.random.random_range(0..60) * STEP_MS + STEP_MS / 2;
@@ -165,7 +165,7 @@ impl<T: Target> Crowd<'_, T> {
         let mut line = format!("LOCK.ACQUIRE {key} {words}");
         let block = self.random.random_bool(0.9);
         if block {
-            // 0 is for ever.
+            // 0 is forever.
             let ms = match self.random.random_bool(0.5) {
                 true => 0,
                 false => self.random.random_range(0..20) * STEP_MS + STEP_MS / 2,
@@ -328,7 +328,7 @@ impl<T: Target> Crowd<'_, T> {
         self.operate(what, Answer::Integer(u64::from(moved)))
     }
 
-    /// In one transaction a lock is released, and the next in line unblocked or killed.
+    /// Releases a lock, and unblocks or kills the next waiter, in one transaction.
     fn release_and_lose_the_next(&mut self, what: &mut String) -> Result<(), String> {
         let key = self.key();
         let state = self.lists.key(key);
@@ -354,7 +354,7 @@ impl<T: Target> Crowd<'_, T> {
         self.read_unblocked(conn, how == 2)
     }
 
-    /// The replica hears nothing any more; some steps later it takes the master's place.
+    /// Cuts the replica off. Some steps later it replaces the master.
     fn fail_over(&mut self, what: &mut String) -> Result<(), String> {
         if self.followed.is_none() && self.random.random_bool(0.5) {
             *what = "the replica is cut off".into();
@@ -364,7 +364,7 @@ impl<T: Target> Crowd<'_, T> {
         if self.followed.is_none() {
             return Ok(());
         }
-        // Tokens follow the clock: that of the new master goes on from where no old one came to meanwhile.
+        // Tokens follow the clock: the new master continues where no token of the old one can be.
         self.wait(what)?;
         self.read_answers()?;
         let Some(followed) = self.followed.take() else { return Ok(()) };
@@ -404,7 +404,7 @@ impl<T: Target> Crowd<'_, T> {
         Ok(())
     }
 
-    /// All that can be seen of locks and queues, until it is as it must be.
+    /// Compares all that is visible of locks and queues, until it is as it must be.
     fn compare(&mut self) -> Result<(), String> {
         loop {
             let difference = KEYS.iter().find_map(|key| {
@@ -419,7 +419,7 @@ impl<T: Target> Crowd<'_, T> {
         }
     }
 
-    /// Tokens that nobody knew are noted.
+    /// Compares a key, and records tokens that were not known.
     fn compare_key(&mut self, name: &str, seen: View) -> Result<(), String> {
         let before = self.before;
         let key = self.lists.key(name);
@@ -446,7 +446,7 @@ impl<T: Target> Crowd<'_, T> {
         Ok(())
     }
 
-    /// The counters say what happened.
+    /// Compares the counters.
     fn count(&mut self) -> Result<(), String> {
         for name in COUNTED {
             let expected = self.lists.counts.get(name).copied().unwrap_or(0);
@@ -457,7 +457,7 @@ impl<T: Target> Crowd<'_, T> {
         differs(self.target.count("lock_waiting"), self.lists.waiting() as u64, "lock_waiting")
     }
 
-    /// Everybody has had exactly one answer.
+    /// Checks that each connection has had exactly one reply.
     fn nothing_is_left(&mut self) -> Result<(), String> {
         let answered: Vec<Conn> =
             self.conns.iter().filter(|(_, waits)| !**waits).map(|(conn, _)| *conn).collect();

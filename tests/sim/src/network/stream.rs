@@ -1,4 +1,4 @@
-//! The client's end of a connection, as the client crate takes it.
+//! The client's end of a connection, in the type that the client crate takes.
 
 use super::Network;
 use super::wires::{Direction, What};

@@ -1,4 +1,4 @@
-//! What is under way, when it arrives, and what becomes of it.
+//! Data in flight, when it arrives, and what happens to it.
 
 use crate::fingerprint::Fingerprint;
 use crate::time::Time;
@@ -8,31 +8,31 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::task::Waker;
 
-/// Which way bytes go.
+/// The direction of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     ToServer = 0,
     ToClient = 1,
 }
 
-/// Both ways.
+/// Both directions.
 pub const BOTH: [Direction; 2] = [Direction::ToServer, Direction::ToClient];
 
-/// What a server finds when it looks at its sockets.
+/// What a server finds on its sockets.
 #[derive(Debug)]
 pub enum Arrival {
     Bytes(usize, Vec<u8>),
     Closed(usize),
 }
 
-/// All that is between the machines.
+/// Everything between the machines.
 pub(super) struct Wires {
     pub(super) time: Time,
     pub(super) random: SmallRng,
-    /// How long bytes are under way, in microseconds.
+    /// How long bytes are in flight, in microseconds.
     pub(super) delay: RangeInclusive<i64>,
     pub(super) connections: Vec<Connection>,
-    /// Of each client to each server.
+    /// The links of each client to each server.
     pub(super) links: Vec<Vec<Link>>,
     pub(super) servers: Vec<Server>,
     pub(super) under_way: BTreeMap<(i64, u64), Delivery>,
@@ -40,16 +40,16 @@ pub(super) struct Wires {
     pub(super) delivered: Fingerprint,
 }
 
-/// Between one client and one server.
+/// The link between one client and one server.
 #[derive(Default)]
 pub(super) struct Link {
-    /// Nothing is delivered that way until it is healed.
+    /// Whether nothing is delivered in each direction until it is healed.
     pub(super) silent: [bool; 2],
     pub(super) held: VecDeque<Delivery>,
     /// Longest additional delay.
     pub(super) slow_micros: i64,
     pub(super) refuses: bool,
-    /// The client's machine is gone.
+    /// Whether the client's machine is gone.
     pub(super) dead: bool,
 }
 
@@ -63,12 +63,12 @@ pub(super) struct Server {
 pub(super) struct Connection {
     pub(super) client: usize,
     pub(super) server: usize,
-    /// Nothing sent later arrives earlier.
+    /// The last arrival, before which nothing sent later arrives.
     pub(super) last_arrival: [i64; 2],
-    /// How much is under way.
+    /// How much is in flight.
     pub(super) under_way: [u32; 2],
     pub(super) received: VecDeque<u8>,
-    /// No more is received once this has been read.
+    /// Whether no more is received once this has been read.
     pub(super) ended: bool,
     pub(super) reader: Option<Waker>,
     pub(super) client_gone: bool,
@@ -117,14 +117,14 @@ impl Wires {
         self.connections.len() - 1
     }
 
-    /// How long something between these two is under way.
+    /// Returns how long something between these two is in flight.
     pub(super) fn delay(&mut self, client: usize, server: usize) -> i64 {
         let slow = self.links[client][server].slow_micros;
         let slow = if slow > 0 { self.random.random_range(0..=slow) } else { 0 };
         self.random.random_range(self.delay.clone()).max(0) + slow
     }
 
-    /// Returns whether this is to be delivered earlier than everything else.
+    /// Sends this. Returns whether it must be delivered earlier than everything else.
     pub(super) fn send(&mut self, delivery: Delivery) -> bool {
         let now = self.time.now();
         let connection = &self.connections[delivery.connection];
@@ -188,7 +188,7 @@ impl Wires {
         }
     }
 
-    /// What is under way to the server over this connection is lost.
+    /// Loses what is in flight to the server over this connection.
     pub(super) fn lose(&mut self, connection: usize) {
         let lost = |delivery: &Delivery| {
             delivery.connection == connection && delivery.direction == Direction::ToServer
