@@ -48,9 +48,9 @@
 //! the same nodes. All run on this machine: with more nodes than CPUs, wall time includes their CPU time,
 //! which is therefore given too.
 //!
-//! **Several**: many clients that want one lock over several nodes, each with connections of its own, all on one
-//! thread: how fair it is, and how fast. Requests are counted by the servers, after everybody has had a turn: those for
-//! locks. **Storm**: the same beside callers that do not wait. **Faults**: the same while a node is killed or stopped.
+//! **Several**: many clients with connections of their own want one lock over several nodes, on one thread:
+//! fairness and speed. The servers count requests for locks, once each client has had a turn. **Storm**: the
+//! same beside callers that do not wait. **Faults**: the same while a node is killed or stopped.
 //!
 //! A figure that exceeds its bound is marked `MISSED`. The exit status is still 0, since a busy machine can
 //! be the reason.
