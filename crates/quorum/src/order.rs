@@ -119,8 +119,8 @@ impl Order {
         }
     }
 
-    /// Returns the step after a failed attempt. `held_at` lists the nodes on which others hold the lock, if that
-    /// was the cause. `line_allowed` is whether this user may use the line's lock, as far as is known.
+    /// Returns the step after a failed attempt. `held_at` lists the nodes on which others hold the lock, if
+    /// that was the cause. `line_allowed` is whether this user may use the line's lock, as far as is known.
     pub fn attempted(&mut self, held_at: Vec<usize>, line_allowed: bool, view: View) -> Step {
         if !line_allowed {
             self.leave_line();
