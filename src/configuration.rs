@@ -56,8 +56,8 @@ pub fn register(ctx: &Ctx) {
     register_bool_configuration(&ctx, name, value, value.load(Relaxed), flags(), None);
 }
 
-/// Returns whether the server knows all settings, which the crate does not report; true if CONFIG can't be asked, because it
-/// was given another name.
+/// Returns whether the server knows all settings, which the crate does not report. Returns `true` if CONFIG
+/// can't be called because it has another name.
 pub fn is_registered(ctx: &Ctx) -> bool {
     match Context::new(ctx.as_ptr()).call("CONFIG", &["GET", "lock.*"]) {
         Ok(RedisValue::Array(names_and_values)) => names_and_values.len() == 2 * SETTINGS,
