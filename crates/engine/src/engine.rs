@@ -48,8 +48,8 @@ pub struct Engine<S, C> {
 }
 
 impl<S: Slot, C: Clone> Engine<S, C> {
-    /// Returns a server that was just started, when the wall clock showed this many microseconds since 1970. Its
-    /// own clock shows 0.
+    /// Returns a server that was just started, when the wall clock showed this many microseconds since 1970.
+    /// Its own clock shows 0.
     pub fn new(wall_clock: u64, replica: bool) -> Self {
         Engine {
             wall_at_zero: wall_clock,
