@@ -28,19 +28,19 @@ const MIN_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time limit at the end for releases that have not been answered.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// Run a command under a lock: take it, renew it while the command runs, release it
+/// Run a command under a lock: acquire it, renew it while the command runs, release it
 ///
-/// Exits with the command's own status (128+n where signal n ended it), or with 75: the lock was not to be had in
-/// time; 76: the lock was lost while the command ran, which was then ended, with all that it had started, before the
-/// lock's validity was over; 69: the servers refuse for good, and say why; 126 or 127: the command can't be run or found;
-/// 64 or 2: wrong use.
+/// Exits with the command's own status (128+n if signal n ended it), or with 75: the lock could not be acquired within
+/// --wait; 76: the lock was lost while the command ran, which was then ended, with everything that it had started, before
+/// the lock's validity was over; 69: the servers refuse permanently, and say why; 126 or 127: the command can't be run or
+/// found; 64 or 2: wrong use.
 ///
 /// Signals are passed on to the command. It finds the fencing token in REDIS_LOCK_FENCE: hand it to whatever it
-/// writes to, which is to refuse a token lower than one that it has seen.
+/// writes to, which must refuse a token lower than one that it has seen.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// A server: redis://host:6379, rediss://user:password@host:6379/db, redis+unix:///path/of/socket. One, or several
-    /// (best 3 or 5) independent ones, of which a majority then has to agree
+    /// independent ones (best 3 or 5), of which a majority must agree
     #[arg(
         long = "node",
         value_name = "URL",
@@ -53,7 +53,7 @@ pub struct Arguments {
     /// The lock's name. Several are taken together or not at all
     #[arg(long = "key", value_name = "NAME", required = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     keys: Vec<String>,
-    /// For how long the lock goes on when nobody can renew it any more
+    /// How long the lock lasts if it is no longer renewed
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = crate::duration)]
     ttl: Duration,
     /// How long to wait while others hold it, or servers can't be reached; 0 tries once
@@ -65,7 +65,7 @@ pub struct Arguments {
     /// Be one of at most N. (Over several nodes this needs more than a majority; from N = nodes−1 on, all)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(Kind::MAX_LIMIT)))]
     limit: Option<u16>,
-    /// Time between SIGTERM and SIGKILL when the lock can't be renewed. Where a server says that it is gone others may
+    /// Time between SIGTERM and SIGKILL if the lock can't be renewed. If a server says that the lock is gone, others may
     /// have it already: then SIGKILL follows at once [default: a sixth of the ttl, at most 5s]
     #[arg(long, value_name = "DURATION", value_parser = crate::duration)]
     grace: Option<Duration>,
@@ -229,7 +229,7 @@ fn hint(error: &Error) -> &'static str {
 async fn run_under(lock: Lock, arguments: &Arguments, signals: &mut Signals) -> Status {
     let ending = command::supervise(&lock, arguments, signals).await;
     if let Err(error) = lock.release().await {
-        say(&format!("the lock is not released everywhere yet, and ends with its ttl: {error}"));
+        say(&format!("the lock is not released on every node; there it ends with its ttl: {error}"));
     }
     let program = arguments.command[0].to_string_lossy();
     match ending {

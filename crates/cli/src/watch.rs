@@ -23,14 +23,14 @@ const RECONNECT: Duration = Duration::from_secs(1);
 /// Shortest time between two drawings, as nobody reads faster.
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// Show the locks of a server: who holds them, since when, for how long yet, and who waits
+/// Show the locks of a server: who holds them, since when, for how much longer, and who waits
 ///
 /// In a terminal this is a table that follows what happens; elsewhere a line is written for each change. What the
 /// server tells by keyspace events (notify-keyspace-events with K or E, and d) is seen at once, the rest when it is next
-/// looked for. In names, whatever is no text, or would upset a terminal, is written as \xNN, byte by byte, and a
+/// looked for. In names, whatever is not text, or would upset a terminal, is written as \xNN, byte by byte, and a
 /// backslash as \x5c.
 ///
-/// Where a lock has no holder but somebody waits, as when the server refuses to write for want of replicas, there is no
+/// If a lock has no holder but somebody waits, as when the server refuses to write for want of replicas, there is no
 /// key to be found: it is shown if it was held before while watched, or if PATTERN is its name (with a \ before each
 /// * ? [ and \ in it).
 ///

@@ -172,7 +172,7 @@ async fn the_end_of_it(teller: &Teller, alice: &Quorum, lock: &Lock) -> Result<(
         Ok(_) => return Err("a minority extended the lock".into()),
     }
     teller.tell(format!(
-        "he has it for {:.1} s yet, and is told to stop in time ...",
+        "he still has it for {:.1} s, and is told to stop in time ...",
         lock.validity().as_secs_f64()
     ));
     lock.lost().await;

@@ -112,7 +112,7 @@ impl Running<'_> {
             return Ending::Lost;
         }
         if self.lock.validity().is_zero() {
-            say("the command has ended, but the lock was not valid any more by then");
+            say("the command has ended, but the lock was no longer valid by then");
             return Ending::Lost;
         }
         ending
