@@ -36,7 +36,7 @@ async function throughProxy(
   });
 }
 
-// What the program does when its server freezes, and what it is told.
+// What the program does when its server freezes or dies, and what it is told.
 const ENDS = {
   holds: "LockUnavailable",
   works: "LockLost",
@@ -46,13 +46,13 @@ const ENDS = {
   forgets: "",
 };
 
-async function endsFrozen(kind: Kind, server: TestServer, what: string, told: string): Promise<void> {
+async function ends(kind: Kind, server: TestServer, fault: "freeze" | "kill", what: string, told: string): Promise<void> {
   await server.ask("LOCK.ACQUIRE", "theirs", "somebody", "600000");
   const program = Program.own("hang.mjs", kind.name, String(server.port), what);
   try {
     await program.says("ready");
     if (what === "waits" || what === "aborts") await server.untilWaiting("theirs", 1);
-    server.freeze();
+    await server[fault]();
     program.tell("go on");
     assert.equal(await program.ends(10_000), 0, program.output);
     assert.equal(program.output.replace("ready\n", "").trim(), told, what);
@@ -183,13 +183,17 @@ for (const kind of KINDS) {
       }));
 
     test("a frozen server does not keep a program from ending, whatever it was doing", async () => {
-      await Promise.all(Object.entries(ENDS).map(([what, told]) => withServer((server) => endsFrozen(kind, server, what, told))));
+      await Promise.all(Object.entries(ENDS).map(([what, told]) => withServer((server) => ends(kind, server, "freeze", what, told))));
     });
   });
 }
 
 for (const kind of NEWEST) {
   describe(`faults, in detail, with ${kind.name}`, () => {
+    test("a killed server does not keep a program from ending either, whatever it was doing", async () => {
+      await Promise.all(Object.entries(ENDS).map(([what, told]) => withServer((server) => ends(kind, server, "kill", what, told))));
+    });
+
     test("an abort at any moment leaves nothing: not of a lock that is free, nor of one that is held", () =>
       withServer((server) =>
         withLocks(kind, server, async (locks) => {

@@ -117,6 +117,19 @@ for (const kind of NEWEST) {
         await assert.rejects(lock.extend(), LockLost); // lost is lost, also when the server answers again
       }));
 
+    test("a server that is restarted without its locks: told at the next renewal, though the ttl is not over", () =>
+      withLocks(kind, server, async (locks) => {
+        const working = locks.using("n", { ttl: 8000 }, async (lock) => {
+          await server.kill();
+          await server.run();
+          assert.notEqual(await server.ask("LOCK.ACQUIRE", "n", "somebody", "60000"), null);
+          await sleep(30_000, null, { signal: lock.signal });
+        });
+        await assert.rejects(working, lost(/^n is lost: the server does not have it as ours any more/));
+        assert.equal((await server.standing("n")).holders, 1, "what others hold now is not released");
+        await server.ask("DEL", "n");
+      }));
+
     test("what the work throws is thrown; an AbortError of the lock's signal is LockLost", () =>
       withLocks(kind, server, async (locks) => {
         await assert.rejects(locks.using("i", { ttl: 9000 }, () => Promise.reject(new Error("its own"))), /its own/);

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -104,8 +106,11 @@ def test_a_server_frozen_for_a_moment_costs_a_wait_nothing(own_server: Server) -
     until(lambda: own_server.nothing_left("a"), 2)  # nor do the attempts that were not answered leave anything
 
 
+@pytest.mark.parametrize("fault", [Server.freeze, Server.kill])
 @pytest.mark.parametrize("how", ["sync", "asyncio", "bare"])
-def test_a_frozen_server_never_keeps_a_program_from_ending(own_server: Server, how: str) -> None:
+def test_a_frozen_or_killed_server_never_keeps_a_program_from_ending(
+    own_server: Server, how: str, fault: Callable[[Server], None]
+) -> None:
     texts = {
         "sync": """
             try:
@@ -131,7 +136,7 @@ def test_a_frozen_server_never_keeps_a_program_from_ending(own_server: Server, h
     }
     process = program(own_server, texts[how])
     assert line(process) == "held"
-    own_server.freeze()
+    fault(own_server)
     assert process.stdin is not None
     process.stdin.write("\n")
     process.stdin.flush()
@@ -152,6 +157,17 @@ def test_a_restart_shorter_than_the_ttl_costs_no_lock(own_server: Server) -> Non
         lock.raise_if_lost()
         assert own_server.holders("a")[0]["fence"] == lock.token
     assert own_server.nothing_left("a")
+
+
+def test_a_restart_without_the_locks_is_a_lost_lock_before_its_time(own_server: Server) -> None:
+    locks = Locks(Redis(**own_server.settings()))
+    with pytest.raises(LockLost, match="server no longer knows it"), locks.lock("a", ttl=6) as lock:
+        own_server.kill()
+        shutil.rmtree(Path(own_server.folder, "appendonlydir"))
+        own_server.start()
+        assert own_server.redis.execute_command("LOCK.ACQUIRE", "a", "somebody", 60000)
+        until(lambda: lock.lost)
+    assert len(own_server.holders("a")) == 1  # what others hold now is not released
 
 
 def test_a_server_that_stays_away_is_a_lost_lock_by_the_clock(own_server: Server) -> None:
