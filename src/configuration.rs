@@ -12,13 +12,17 @@ use crate::ffi::context::Ctx;
 /// A hundred years in milliseconds: far below the values at which deadlines overflow.
 const LONGEST_MS: i64 = 100 * 365 * 86_400_000;
 
-/// How many settings there are.
-const SETTINGS: usize = 4;
-
 static MAX_TTL: AtomicI64 = AtomicI64::new(86_400_000);
 static COOLDOWN: AtomicI64 = AtomicI64::new(0);
 static MAX_WAITERS: AtomicI64 = AtomicI64::new(100_000);
 static DEADLOCK_DETECTION: AtomicBool = AtomicBool::new(true);
+
+/// The numeric settings with their bounds. Beside them there is `deadlock-detection`.
+static NUMBERS: [(&str, &AtomicI64, i64, i64); 3] = [
+    ("max-ttl", &MAX_TTL, 1, LONGEST_MS),
+    ("cooldown", &COOLDOWN, 0, LONGEST_MS),
+    ("max-waiters", &MAX_WAITERS, 0, i32::MAX as i64),
+];
 
 /// Returns the longest ttl, in milliseconds.
 #[inline]
@@ -45,11 +49,7 @@ pub fn deadlock_detection() -> bool {
 /// Registers all settings with the server, which enforces their bounds.
 pub fn register(ctx: &Ctx) {
     let (ctx, flags) = (Context::new(ctx.as_ptr()), || ConfigurationFlags::DEFAULT);
-    for (name, value, least, most) in [
-        ("max-ttl", &MAX_TTL, 1, LONGEST_MS),
-        ("cooldown", &COOLDOWN, 0, LONGEST_MS),
-        ("max-waiters", &MAX_WAITERS, 0, i64::from(i32::MAX)),
-    ] {
+    for (name, value, least, most) in NUMBERS {
         register_i64_configuration(&ctx, name, value, value.load(Relaxed), least, most, flags(), None);
     }
     let (name, value) = ("deadlock-detection", &DEADLOCK_DETECTION);
@@ -60,7 +60,7 @@ pub fn register(ctx: &Ctx) {
 /// can't be called because it has another name.
 pub fn is_registered(ctx: &Ctx) -> bool {
     match Context::new(ctx.as_ptr()).call("CONFIG", &["GET", "lock.*"]) {
-        Ok(RedisValue::Array(names_and_values)) => names_and_values.len() == 2 * SETTINGS,
+        Ok(RedisValue::Array(names_and_values)) => names_and_values.len() == 2 * (NUMBERS.len() + 1),
         _ => true,
     }
 }

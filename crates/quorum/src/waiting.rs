@@ -16,7 +16,7 @@ use std::time::Duration;
 const EARLY: Duration = Duration::from_millis(20);
 
 /// Interval at which a waiting request checks whether the node still grants anything.
-const LOOK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A request in line. If it is dropped, its connection is closed, which takes it out of line, and what may
 /// have been granted meanwhile is released.
@@ -98,7 +98,7 @@ impl Waiting {
         // 1 ms lengthens nothing: a grant that is not known here must not last longer for it.
         let extend = claim.terms.extend(&claim.owner, Duration::from_millis(1), None);
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
             match claim.quorum.nodes[self.node].ask(&extend).await {
                 Err(error @ NodeError::Refused(_)) if !error.is_of_key() => return error,
                 _ => {}
