@@ -1,4 +1,4 @@
-import type { Asker } from "./asker.js";
+import { type Asker, answered } from "./asker.js";
 import * as commands from "./commands.js";
 import { LockHeld, LockUnavailable } from "./errors.js";
 import { failure, leavesNothing } from "./failure.js";
@@ -6,7 +6,7 @@ import { integer } from "./integer.js";
 import { Line } from "./line.js";
 import { releaseInBackground } from "./release.js";
 import type { Request } from "./request.js";
-import { NoAnswer, now, pause, within } from "./within.js";
+import { now, pause } from "./within.js";
 
 export interface Grant {
   readonly token: number;
@@ -70,7 +70,6 @@ export class Acquisition {
       if (this.#request.signal?.aborted) throw this.#request.signal.reason;
       const told = failure(this.#what, error);
       if (!(told instanceof LockUnavailable) || now() >= patience || this.#asker.server.closed()) throw told;
-      if (error instanceof NoAnswer) this.#asker.server.lookAgain(this.#keys[0]!);
       await this.#pause(patience);
       return undefined;
     }
@@ -91,7 +90,7 @@ export class Acquisition {
     const sent = now();
     const command = commands.acquire(this.#keys, owner, ttl, options);
     const answer = this.#uncertain(() => server.send(this.#keys[0]!, command));
-    const token = await within(Math.min(timeout, ttl), signal, answer);
+    const token = await answered(this.#asker, this.#keys[0]!, Math.min(timeout, ttl), signal, answer);
     if (token === null) return null;
     const validUntil = sent + ttl;
     if (now() < validUntil) return { token, validUntil };

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Server } from "./server.js";
+import { within } from "./within.js";
 
 /** Who asks for locks, where, and how long to try for an answer. */
 export interface Asker {
@@ -7,6 +8,10 @@ export interface Asker {
   readonly owner: string;
   readonly timeout: number;
 }
+
+/** What the server answers about `key`, as `within`. Where no answer comes, the client looks again for who has the key. */
+export const answered = <T>({ server }: Asker, key: string, ms: number, signal: AbortSignal | undefined, answer: Promise<T>): Promise<T> =>
+  within(ms, signal, answer, () => server.lookAgain(key));
 
 const OWNER_BYTES = 20;
 

@@ -1,8 +1,8 @@
-import type { Asker } from "./asker.js";
+import { type Asker, answered } from "./asker.js";
 import * as commands from "./commands.js";
 import type { Request } from "./request.js";
 import type { Connection } from "./server.js";
-import { NoAnswer, now, within } from "./within.js";
+import { now, within } from "./within.js";
 
 // The server answers when the time is up; one that is frozen does not.
 const GRACE_MS = 1000;
@@ -79,8 +79,7 @@ export class Line {
     const { server, owner, timeout } = this.#asker;
     const look = setTimeout(async () => {
       let next = Math.min(ms * 2, LAST_LOOK_MS);
-      const info = await within(timeout, undefined, server.send(key, ["LOCK.INFO", key])).catch((error: unknown) => {
-        if (error instanceof NoAnswer) server.lookAgain(key);
+      const info = await answered(this.#asker, key, timeout, undefined, server.send(key, ["LOCK.INFO", key])).catch(() => {
         next = NEXT_LOOK_MS;
         return owner;
       });

@@ -1,5 +1,5 @@
 import type { Grant } from "./acquisition.js";
-import type { Asker } from "./asker.js";
+import { type Asker, answered } from "./asker.js";
 import * as commands from "./commands.js";
 import { type Duration, milliseconds } from "./duration.js";
 import { LockLost, LockUnavailable } from "./errors.js";
@@ -7,7 +7,7 @@ import { failure } from "./failure.js";
 import { integer } from "./integer.js";
 import { release, releaseInBackground } from "./release.js";
 import type { Request } from "./request.js";
-import { NoAnswer, now, within } from "./within.js";
+import { now } from "./within.js";
 
 const PAUSE_MS = 200;
 
@@ -69,7 +69,7 @@ export class Lock implements AsyncDisposable {
     const ms = milliseconds("ttl", ttl, 1);
     this.throwIfLost();
     try {
-      await within(Math.min(this.#asker.timeout, this.remaining), this.signal, this.#extend(ms));
+      await this.#answered(Math.min(this.#asker.timeout, this.remaining), this.signal, this.#extend(ms));
     } catch (error) {
       this.throwIfLost();
       throw failure(this.#what, error);
@@ -109,6 +109,10 @@ export class Lock implements AsyncDisposable {
     return (await release(this.#asker, this.#keys, this.#asker.timeout)) === this.#keys.length;
   }
 
+  #answered(ms: number, signal: AbortSignal | undefined, answer: Promise<void>): Promise<void> {
+    return answered(this.#asker, this.#keys[0]!, ms, signal, answer);
+  }
+
   async #extend(ttl: number): Promise<void> {
     const sent = now();
     const answer = integer(await this.#asker.server.send(this.#keys[0]!, commands.extend(this.#keys, this.#asker.owner, ttl)));
@@ -128,9 +132,8 @@ export class Lock implements AsyncDisposable {
     this.#watch();
     let next = this.#ttl / 2;
     try {
-      await within(Math.min(this.#asker.timeout, this.#ttl / 8), undefined, this.#extend(this.#ttl));
+      await this.#answered(Math.min(this.#asker.timeout, this.#ttl / 8), undefined, this.#extend(this.#ttl));
     } catch (error) {
-      if (error instanceof NoAnswer) this.#asker.server.lookAgain(this.#keys[0]!);
       const told = failure(this.#what, error);
       if (!(told instanceof LockUnavailable)) this.#lose(told.message, told);
       next = Math.min(PAUSE_MS, this.#ttl / 10);

@@ -1,23 +1,23 @@
-import type { Asker } from "./asker.js";
+import { type Asker, answered } from "./asker.js";
 import * as commands from "./commands.js";
 import { LockUnavailable } from "./errors.js";
 import { failure } from "./failure.js";
 import { integer } from "./integer.js";
-import { NoAnswer, now, pause, within } from "./within.js";
+import { now, pause } from "./within.js";
 
 const PAUSE_MS = 100;
 
 /** How many of the keys this released. Asked again while there is no answer and less than `ms` have passed. */
-export async function release({ server, owner }: Asker, keys: readonly string[], ms: number): Promise<number> {
+export async function release(asker: Asker, keys: readonly string[], ms: number): Promise<number> {
+  const { server, owner } = asker;
   const end = now() + ms;
   for (;;) {
     try {
       const answer = server.send(keys[0]!, commands.release(keys, owner));
-      return integer(await within(end - now(), undefined, answer)) ?? 0;
+      return integer(await answered(asker, keys[0]!, end - now(), undefined, answer)) ?? 0;
     } catch (error) {
       const told = failure(`${keys.join(", ")} is not released, its ttl will end it`, error);
       if (!(told instanceof LockUnavailable) || server.closed() || now() >= end) throw told;
-      if (error instanceof NoAnswer) server.lookAgain(keys[0]!);
       await pause(Math.min(PAUSE_MS, end - now()));
     }
   }

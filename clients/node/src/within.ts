@@ -10,13 +10,19 @@ export class NoAnswer extends Error {
   }
 }
 
-/** What `promise` gives, unless `ms` pass first (`NoAnswer`), or the signal is aborted (its reason). */
-export function within<T>(ms: number, signal: AbortSignal | undefined, promise: Promise<T>): Promise<T> {
+/** What `promise` gives, unless `ms` pass first (`NoAnswer`, after `late`), or the signal is aborted (its reason). */
+export function within<T>(ms: number, signal: AbortSignal | undefined, promise: Promise<T>, late?: () => void): Promise<T> {
   return new Promise<T>((resolve, reject) => {
+    let settled = false;
     const abort = (): void => settle(() => reject(signal?.reason));
+    const giveUp = (): void => {
+      if (!settled) late?.();
+      settle(() => reject(new NoAnswer(ms)));
+    };
     // After the event loop was blocked its timers come first: let it read what has arrived meanwhile.
-    const timer = setTimeout(() => setImmediate(() => settle(() => reject(new NoAnswer(ms)))), Math.min(ms, MAX_MS));
+    const timer = setTimeout(() => setImmediate(giveUp), Math.min(ms, MAX_MS));
     const settle = (tell: () => void): void => {
+      settled = true;
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
       tell();
