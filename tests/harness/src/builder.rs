@@ -2,19 +2,16 @@
 
 use crate::clocks::Clocks;
 use crate::poll::eventually;
+use crate::port::free_port;
 use crate::server::{Server, CLOCK_FILE};
 use std::fmt::Write;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
-use tempfile::TempDir;
 
 pub(crate) const CONFIG_FILE: &str = "redis.conf";
 const SYNC_BOUND: Duration = Duration::from_secs(30);
-/// A cluster node also listens on the port that is this much higher.
-const CLUSTER_BUS: u16 = 10_000;
 
 /// Returns the module under test: `REDIS_LOCK_MODULE`, else the release build of this workspace.
 pub fn module_path() -> PathBuf {
@@ -107,7 +104,11 @@ impl Builder {
         let clocks = self
             .movable_clocks
             .then(|| Clocks::create(&dir.path().join(CLOCK_FILE)).expect("the file of the clocks"));
-        let (process, port) = self.start_on_free_port(&dir);
+        let port = self.needs_port().then(free_port);
+        std::fs::write(dir.path().join(CONFIG_FILE), self.file(dir.path(), port))
+            .expect("the configuration can be written");
+        let process = crate::server::launch(dir.path(), self.movable_clocks)
+            .unwrap_or_else(|log| panic!("the server did not start:\n{log}"));
         let server = Server::new(self, dir, process, port, clocks);
         if server.setup.master {
             eventually(SYNC_BOUND, || server.link_is_up());
@@ -115,42 +116,9 @@ impl Builder {
         server
     }
 
-    /// Retries, as another process may take the port between its choice and the server's start.
-    #[track_caller]
-    fn start_on_free_port(&self, dir: &TempDir) -> (crate::process::Process, Option<u16>) {
-        for _ in 0..20 {
-            let port = self.needs_port().then(|| self.free_port());
-            std::fs::write(dir.path().join(CONFIG_FILE), self.file(dir.path(), port))
-                .expect("the configuration can be written");
-            match crate::server::launch(dir.path(), self.movable_clocks) {
-                Ok(process) => return (process, port),
-                Err(log) if port.is_some() && log.contains("Address already in use") => continue,
-                Err(log) => panic!("the server did not start:\n{log}"),
-            }
-        }
-        panic!("no port was free in 20 attempts");
-    }
-
     /// Returns whether a port must be chosen. A cluster node without one would listen on a fixed port.
     fn needs_port(&self) -> bool {
-        self.tcp || self.is_cluster()
-    }
-
-    fn is_cluster(&self) -> bool {
-        self.lines.iter().any(|(name, value)| name == "cluster-enabled" && value == "yes")
-    }
-
-    fn free_port(&self) -> u16 {
-        loop {
-            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-            let port = listener.local_addr().expect("its number").port();
-            let bus = |port: u16| port.checked_add(CLUSTER_BUS);
-            if !self.is_cluster()
-                || bus(port).is_some_and(|bus| TcpListener::bind(("127.0.0.1", bus)).is_ok())
-            {
-                return port;
-            }
-        }
+        self.tcp || self.lines.iter().any(|(name, value)| name == "cluster-enabled" && value == "yes")
     }
 
     fn file(&self, dir: &Path, port: Option<u16>) -> String {

@@ -1,6 +1,6 @@
 //! The harness itself, with plain servers.
 
-use redis_lock_harness::{eventually, Reply, Server};
+use redis_lock_harness::{eventually, free_port, Reply, Server};
 use std::path::Path;
 use std::time::Duration;
 
@@ -158,6 +158,19 @@ fn a_cluster_node_gets_ports_of_its_own() {
     assert_eq!(one.info("cluster")["cluster_enabled"], "1");
     assert_eq!(two.connect().run(["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]), Reply::ok());
     eventually(BOUND, || two.connect().run(["SET", "key", "value"]) == Reply::ok());
+}
+
+#[test]
+fn a_killed_servers_port_is_nobody_elses() {
+    let killed = plain().tcp().start();
+    killed.kill();
+    let mut given: Vec<u16> = (0..500).map(|_| free_port()).chain([killed.port()]).collect();
+    given.sort_unstable();
+    given.dedup();
+    assert_eq!(given.len(), 501);
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").expect("this is Linux");
+    let system: u16 = range.split_whitespace().next().and_then(|low| low.parse().ok()).expect("two numbers");
+    assert!(given.iter().all(|&port| port < system), "{given:?} are below {system}");
 }
 
 #[test]

@@ -1,38 +1,30 @@
 //! TLS through `rediss://` URLs, with the certificate checked.
 
-use redis_lock_harness::Server;
+use redis_lock_harness::{Server, free_port};
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Another process may take the port between its choice and the server's start.
-const ATTEMPTS: usize = 20;
-
-/// Makes a certificate for localhost and its key, and a server that uses them. A server that finds its
-/// port taken ends, and the harness says so by a panic. None where the server is built without TLS.
+/// Makes a certificate for localhost and its key, and a server that uses them. None if the server is built
+/// without TLS, which the harness says by a panic.
 fn start(dir: &Path) -> Option<(Server, u16)> {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_string()]).expect("a certificate");
     let (certificate, key) = (dir.join("cert.pem"), dir.join("key.pem"));
     fs::write(&certificate, certified.cert.pem()).expect("a file");
     fs::write(&key, certified.signing_key.serialize_pem()).expect("a file");
     let text = |path: &Path| path.to_str().expect("paths of tests are UTF-8").to_owned();
-    for _ in 0..ATTEMPTS {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let port = port.expect("a free port").port();
-        let server = Server::builder()
-            .config("tls-port", &port.to_string())
-            .config("tls-cert-file", &text(&certificate))
-            .config("tls-key-file", &text(&key))
-            .config("tls-ca-cert-file", &text(&certificate))
-            .config("tls-auth-clients", "no");
-        match std::panic::catch_unwind(|| server.start()) {
-            Ok(server) => return Some((server, port)),
-            Err(panic) if is_without_tls(panic.downcast_ref().map_or("", String::as_str)) => return None,
-            Err(_) => {}
-        }
+    let port = free_port();
+    let server = Server::builder()
+        .config("tls-port", &port.to_string())
+        .config("tls-cert-file", &text(&certificate))
+        .config("tls-key-file", &text(&key))
+        .config("tls-ca-cert-file", &text(&certificate))
+        .config("tls-auth-clients", "no");
+    match std::panic::catch_unwind(|| server.start()) {
+        Ok(server) => Some((server, port)),
+        Err(panic) if is_without_tls(panic.downcast_ref().map_or("", String::as_str)) => None,
+        Err(panic) => std::panic::resume_unwind(panic),
     }
-    panic!("no port was free in {ATTEMPTS} attempts");
 }
 
 /// What servers say of the option: those that don't know it, and those that know it all the same.
