@@ -7,6 +7,7 @@ mod messages;
 mod run;
 mod signals;
 mod watch;
+mod writer;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};

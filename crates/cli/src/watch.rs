@@ -2,7 +2,6 @@
 
 mod changes;
 mod locks;
-mod output;
 mod report;
 mod server;
 mod table;
@@ -10,7 +9,7 @@ mod table;
 use crate::exit::{self, Status};
 use crate::say;
 use crate::signals::Signals;
-use output::Output;
+use crate::writer::Writer;
 use report::Report;
 use server::{Known, Problem, Server};
 use signal_hook::consts::SIGTSTP;
@@ -20,6 +19,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 /// Interval between attempts to connect to a lost server.
 const RECONNECT: Duration = Duration::from_secs(1);
+/// Capacity of the queue of what is written. Nothing more is looked up while it is full.
+const CAPACITY: usize = 8;
 /// Shortest time between two drawings, as nobody reads faster.
 const REDRAW: Duration = Duration::from_millis(100);
 
@@ -64,7 +65,7 @@ pub async fn watch(arguments: Arguments) -> Status {
         say("--interval is zero: give it a time");
         return exit::USAGE;
     }
-    let output = match Output::start() {
+    let output = match Writer::start("output", CAPACITY, std::io::stdout()) {
         Ok(output) => output,
         Err(error) => {
             say(&format!("can't write to standard output: {error}"));
@@ -72,18 +73,18 @@ pub async fn watch(arguments: Arguments) -> Status {
         }
     };
     let status = until_ended(&arguments, &mut signals, &output).await;
-    output.settle().await;
+    output.settle();
     status
 }
 
-async fn until_ended(arguments: &Arguments, signals: &mut Signals, output: &Output) -> Status {
+async fn until_ended(arguments: &Arguments, signals: &mut Signals, output: &Writer) -> Status {
     let mut report = Report::new(arguments.json, output.clone());
     let mut following = std::pin::pin!(follow(arguments, &mut report));
     loop {
         tokio::select! {
             biased;
             signal = signals.next() => match signal.number {
-                SIGTSTP => stop(output).await,
+                SIGTSTP => stop(output),
                 number if signal.ends() => return exit::by_signal(number),
                 _ => {}
             },
@@ -94,9 +95,9 @@ async fn until_ended(arguments: &Arguments, signals: &mut Signals, output: &Outp
 }
 
 /// Ctrl-Z: the shell must find its terminal as it was. The next look after `fg` draws the table again.
-async fn stop(output: &Output) {
+fn stop(output: &Writer) {
     table::leave(output);
-    output.settle().await;
+    output.settle();
     // If the signal can't be sent, the watch just goes on.
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
 }
@@ -126,7 +127,7 @@ async fn follow(arguments: &Arguments, report: &mut Report) -> Status {
                 return exit::USAGE;
             }
             Problem::Refused(message) => {
-                report.end().await;
+                report.end();
                 say(&message);
                 return exit::UNAVAILABLE;
             }

@@ -2,10 +2,10 @@
 
 use super::changes::{Change, What};
 use super::locks::{kind, roughly};
-use super::output::Output;
 use super::server::Server;
 use super::table;
 use crate::say;
+use crate::writer::Writer;
 use humantime::format_rfc3339_millis;
 use serde_json::{Value, json};
 use std::io::IsTerminal;
@@ -20,12 +20,12 @@ enum Form {
 /// The form of the output, and where it goes.
 pub struct Report {
     form: Form,
-    output: Output,
+    output: Writer,
     about: String,
 }
 
 impl Report {
-    pub fn new(json: bool, output: Output) -> Report {
+    pub fn new(json: bool, output: Writer) -> Report {
         let form = match json {
             true => Form::Json,
             false if std::io::stdout().is_terminal() => Form::Table(table::Screen(output.clone())),
@@ -51,10 +51,10 @@ impl Report {
     }
 
     /// Leaves the screen: what follows is for another one.
-    pub async fn end(&self) {
+    pub fn end(&self) {
         if let Form::Table(screen) = &self.form {
             screen.leave();
-            self.output.settle().await;
+            self.output.settle();
         }
     }
 

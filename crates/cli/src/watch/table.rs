@@ -1,8 +1,8 @@
 //! The table in a terminal, drawn repeatedly on a screen of its own.
 
 use super::locks::{LockInfo, kind, roughly, short};
-use super::output::Output;
 use super::server::Server;
+use crate::writer::Writer;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use unicode_width::UnicodeWidthChar;
@@ -28,7 +28,7 @@ const USUAL_SIZE: (usize, usize) = (24, 80);
 static ENTERED: AtomicBool = AtomicBool::new(false);
 
 /// The terminal's other screen. It is left on drop, so that the previous contents are back.
-pub struct Screen(pub Output);
+pub struct Screen(pub Writer);
 
 impl Screen {
     pub fn draw(&self, lines: &[String]) {
@@ -52,7 +52,7 @@ impl Drop for Screen {
 }
 
 /// Returns to what the terminal showed before.
-pub fn leave(output: &Output) {
+pub fn leave(output: &Writer) {
     if ENTERED.swap(false, Ordering::Relaxed) {
         output.try_write(LEAVE.into());
     }
