@@ -5,7 +5,7 @@ import { type Duration, milliseconds } from "./duration.js";
 import { LockLost, LockUnavailable } from "./errors.js";
 import { failure } from "./failure.js";
 import { integer } from "./integer.js";
-import { release, releaseInBackground } from "./release.js";
+import { release, releaseInBackground, releaseOrWarn } from "./release.js";
 import type { Request } from "./request.js";
 import { now } from "./within.js";
 
@@ -86,9 +86,9 @@ export class Lock implements AsyncDisposable {
     return this.#released;
   }
 
-  /** Releases. What fails there is not thrown over what the block threw: the ttl ends the lock. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.release().catch(() => {});
+  /** Releases. What fails there is a warning of the process, not thrown over what the block threw: the ttl ends the lock. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return releaseOrWarn(this);
   }
 
   get #isOver(): boolean {

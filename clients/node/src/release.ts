@@ -7,7 +7,7 @@ import { now, pause } from "./within.js";
 
 const PAUSE_MS = 100;
 
-/** How many of the keys this released. Asked again while there is no answer and less than `ms` have passed. */
+/** How many of the keys this released. Asked again where no answer can be had, while `ms` leave time for another. */
 export async function release(asker: Asker, keys: readonly string[], ms: number): Promise<number> {
   const { server, owner } = asker;
   const end = now() + ms;
@@ -17,10 +17,15 @@ export async function release(asker: Asker, keys: readonly string[], ms: number)
       return integer(await answered(asker, keys[0]!, end - now(), undefined, answer)) ?? 0;
     } catch (error) {
       const told = failure(`${keys.join(", ")} is not released, its ttl will end it`, error);
-      if (!(told instanceof LockUnavailable) || server.closed() || now() >= end) throw told;
-      await pause(Math.min(PAUSE_MS, end - now()));
+      if (!(told instanceof LockUnavailable) || server.closed() || end - now() < 2 * PAUSE_MS) throw told;
+      await pause(PAUSE_MS);
     }
   }
+}
+
+/** At the end of a block: a failure is a warning, not thrown over what the block did. The ttl ends the lock. */
+export async function releaseOrWarn(lock: { release(): Promise<boolean> }): Promise<void> {
+  await lock.release().catch((error: Error) => process.emitWarning(error));
 }
 
 /** The same for what may hold or stand in line without anybody's need, until its ttl would end it. Keeps no program up. */

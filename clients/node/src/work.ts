@@ -2,6 +2,7 @@ import { Acquisition } from "./acquisition.js";
 import type { Asker } from "./asker.js";
 import { LockConfig } from "./errors.js";
 import { Lock } from "./lock.js";
+import { releaseOrWarn } from "./release.js";
 import { type AcquireOptions, type Names, type Request, request } from "./request.js";
 
 /** One owner: locks that one piece of work takes one after the other, so that the server sees a circle of waits. */
@@ -32,7 +33,7 @@ export class Work {
     } catch (error) {
       throw isAbort(error) && lock.signal.aborted ? lock.signal.reason : error;
     } finally {
-      await lock.release().catch(() => {}); // its ttl ends it
+      await releaseOrWarn(lock);
     }
   }
 

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Lock, LockLost } from "@redis-lock/client";
+import { type Lock, LockLost, LockUnavailable } from "@redis-lock/client";
 import { KINDS, NEWEST, withLocks } from "./support/clients.mjs";
+import { eventually } from "./support/eventually.mjs";
 import { TestServer } from "./support/server.mjs";
 
 let server: TestServer;
@@ -116,6 +117,28 @@ for (const kind of NEWEST) {
         await server.untilFree("h");
         await assert.rejects(lock.extend(), LockLost); // lost is lost, also when the server answers again
       }));
+
+    test("a release at the end of a block that gets no answer is a warning, not an error", () =>
+      withLocks(
+        kind,
+        server,
+        async (locks) => {
+          const warnings: Error[] = [];
+          const note = (warning: Error): number => warnings.push(warning);
+          process.on("warning", note);
+          try {
+            await locks.using("o", { ttl: 9000 }, () => server.freeze());
+            const told = (warning: Error): boolean =>
+              warning instanceof LockUnavailable && /^o is not released, its ttl will end it: no answer within \d{3} ms$/.test(warning.message);
+            await eventually("a warning", () => warnings.some(told));
+          } finally {
+            process.off("warning", note);
+            server.thaw();
+          }
+          await server.untilFree("o");
+        },
+        { locks: { timeout: 300 } },
+      ));
 
     test("a server that is restarted without its locks: told at the next renewal, though the ttl is not over", () =>
       withLocks(kind, server, async (locks) => {
