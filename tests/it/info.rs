@@ -2,7 +2,8 @@
 
 use crate::keyspace::{say_all, HOUR};
 use crate::support::{seed, settled, Say};
-use rand::{rngs::StdRng, Rng, SeedableRng};
+use crate::traffic::Traffic;
+use crate::view::last_fence;
 use redis_lock_harness::{eventually, Client, Reply, Server};
 use redis_lock_sim::crowd::COUNTED;
 use std::collections::BTreeMap;
@@ -199,55 +200,19 @@ fn cooldown_ms_is_what_is_left() {
     assert_eq!(left(), 0);
 }
 
-/// A random command, mostly about few keys and owners so that they meet.
-fn random_line(random: &mut StdRng) -> String {
-    let k = random.random_range(0..6);
-    let l = random.random_range(0..6);
-    let owner = ["a", "b", "c"][random.random_range(0..3)];
-    let kind = ["", " SHARED", " LIMIT 2"][random.random_range(0..3)];
-    let ttl = [1, 5, 50, 3_600_000][random.random_range(0..4)];
-    let own = [
-        format!("LOCK.ACQUIRE k{k} {owner} {ttl}{kind}"),
-        format!("LOCK.MACQUIRE 2 k{k} k{l} {owner} {ttl}{kind}"),
-        format!("LOCK.RELEASE k{k} {owner}"),
-        format!("LOCK.MRELEASE 3 k{k} k{l} k0 {owner}"),
-        format!("LOCK.EXTEND k{k} {owner} {ttl}"),
-        format!("LOCK.MEXTEND 2 k{k} k{l} {owner} {ttl}"),
-    ];
-    let cores = [
-        format!("DEL k{k}"),
-        format!("UNLINK k{k}"),
-        format!("RENAME k{k} k{l}"),
-        format!("MOVE k{k} 1"),
-        format!("EXPIRE k{k} 1"),
-        format!("PEXPIRE k{k} 2"),
-        format!("SET k{k} v"),
-        format!("SELECT {}", k % 2),
-        "SWAPDB 0 1".into(),
-        "DEBUG SLEEP 0.002".into(),
-        "FLUSHDB".into(),
-        "FLUSHALL ASYNC".into(),
-    ];
-    match random.random_range(0..5) {
-        0 => cores[random.random_range(0..cores.len())].clone(),
-        1 => own[0].clone(),
-        _ => own[random.random_range(0..own.len())].clone(),
-    }
-}
-
 #[test]
 fn acquired_is_released_expired_removed_and_held_after_a_random_run() {
-    let server = Server::start();
+    let server = Server::builder().movable_clocks().start();
     let mut client = server.connect();
     let seed = seed();
-    let mut random = StdRng::seed_from_u64(seed);
+    let mut traffic = Traffic::new(seed, last_fence(&server));
     let mut before = fields(&server);
     for _ in 0..200 {
-        let lines: Vec<String> = (0..50).map(|_| random_line(&mut random)).collect();
-        client.pipeline(lines.iter().map(|line| line.split(' ')));
+        traffic.run(&server, 50);
+        server.step_monotonic(10);
         let now = fields(&server);
         for name in totals().chain(["lock_last_fence"]) {
-            assert!(now[name] >= before[name], "{name} fell, seed {seed}: {lines:?}");
+            assert!(now[name] >= before[name], "{name} fell, seed {seed}");
         }
         assert_sum(&now, seed);
         before = now;

@@ -1,6 +1,6 @@
 //! MACQUIRE, MEXTEND and MRELEASE, sentence by sentence of the reference.
 
-use crate::support::{fresh, holds, settled, Hold, Say, LEAD};
+use crate::support::{fresh, holds, settled, Hold, Say};
 use redis_lock_harness::{eventually, Client, Reply, Server};
 use std::time::Duration;
 
@@ -34,31 +34,36 @@ fn all_keys_get_one_new_token() {
 }
 
 #[test]
-fn one_key_held_by_another_refuses_all() {
+fn one_key_held_by_another_refuses_all_and_changes_none() {
     let server = Server::start();
     let mut client = server.connect();
-    for refusing in KEYS {
-        let token = client.take(refusing, "you", "");
-        assert_eq!(client.say("LOCK.MACQUIRE 3 a b c me 1000"), Reply::Nil, "{refusing}");
-        held_by_one(&mut client, refusing, "you", token);
-        assert_eq!(client.say("DBSIZE"), Reply::Int(1));
-        client.run(["LOCK.RELEASE", refusing, "you"]);
+    for (refusing, own) in [("a", "b"), ("b", "c"), ("c", "a")] {
+        client.take(refusing, "you", "");
+        client.take(own, "me", "META text");
+        let before = KEYS.map(|key| holds(&mut client, key));
+        assert_eq!(client.say("LOCK.MACQUIRE 3 a b c me 7200000 META other"), Reply::Nil, "{refusing}");
+        assert_eq!(KEYS.map(|key| holds(&mut client, key)), before);
+        assert!(fresh(client.run(["LOCK.TTL", own]).int(), 600_000));
+        client.say("FLUSHALL");
     }
-    assert!(take_all(&mut client, "me", "") > 0);
 }
 
 #[test]
-fn a_refusal_leaves_the_owners_own_holds_as_they_were() {
+fn whoever_holds_some_or_under_several_tokens_gets_a_new_one_for_all() {
     let server = Server::start();
     let mut client = server.connect();
-    let own = client.take("a", "me", "META text");
-    client.take("c", "you", "");
-    let before = holds(&mut client, "a");
-    assert_eq!(client.say("LOCK.MACQUIRE 3 a b c me 7200000 META other"), Reply::Nil);
-    assert_eq!(holds(&mut client, "a"), before);
-    assert_eq!(before[0].fence, own);
-    assert!(fresh(client.say("LOCK.TTL a").int(), 600_000));
-    assert_eq!(client.say("EXISTS b"), Reply::Int(0));
+    for held in [&["b"][..], &["a", "c"], &KEYS] {
+        let tokens: Vec<i64> = held.iter().map(|key| client.take(key, "me", "META text")).collect();
+        let token = take_all(&mut client, "me", "");
+        assert!(tokens.iter().all(|old| token > *old));
+        for key in KEYS {
+            let meta = if held.contains(&key) { "text" } else { "" };
+            let hold = Hold { meta: meta.into(), ..Hold::plain("me", token, 1) };
+            assert_eq!(holds(&mut client, key), [hold], "re-acquired, the text stays");
+        }
+        assert_eq!(take_all(&mut client, "me", ""), token);
+        client.say("FLUSHALL");
+    }
 }
 
 #[test]
@@ -80,44 +85,6 @@ fn whoever_holds_all_under_one_token_keeps_it() {
 }
 
 #[test]
-fn whoever_holds_some_gets_a_new_token_for_all() {
-    let server = Server::start();
-    let mut client = server.connect();
-    let first = client.take("b", "me", "META text");
-    let token = take_all(&mut client, "me", "");
-    assert!(token > first);
-    held_by_one(&mut client, "a", "me", token);
-    held_by_one(&mut client, "c", "me", token);
-    let kept = Hold { meta: b"text".to_vec(), ..Hold::plain("me", token, 1) };
-    assert_eq!(holds(&mut client, "b"), [kept], "re-acquired: the text stays");
-}
-
-#[test]
-fn holds_under_different_tokens_get_a_new_one() {
-    let server = Server::start();
-    let mut client = server.connect();
-    let tokens = KEYS.map(|key| client.take(key, "me", ""));
-    let token = take_all(&mut client, "me", "");
-    assert!(tokens.iter().all(|old| token > *old));
-    for key in KEYS {
-        held_by_one(&mut client, key, "me", token);
-    }
-    assert_eq!(take_all(&mut client, "me", ""), token);
-}
-
-#[test]
-fn the_limit_holds_for_each_key() {
-    let server = Server::start();
-    let mut client = server.connect();
-    let one = take_all(&mut client, "one", "LIMIT 2");
-    let two = client.say("LOCK.MACQUIRE 2 a b two 600000 LIMIT 2").int();
-    assert_eq!(client.say("LOCK.MACQUIRE 2 c a three 1000 LIMIT 2"), Reply::Nil);
-    assert_eq!(client.say("LOCK.MACQUIRE 1 c three 1000 SHARED").int(), two + 1);
-    assert_eq!(holds(&mut client, "a"), [Hold::plain("one", one, 2), Hold::plain("two", two, 2)]);
-    assert_eq!(holds(&mut client, "c"), [Hold::plain("one", one, 2), Hold::plain("three", two + 1, 0)]);
-}
-
-#[test]
 fn a_key_named_twice_counts_once() {
     let server = Server::start();
     let mut client = server.connect();
@@ -131,41 +98,6 @@ fn a_key_named_twice_counts_once() {
     assert_eq!(client.say("LOCK.MEXTEND 3 a a b me 7200000 FENCE 1"), Reply::Int(token));
     assert_eq!(client.say("LOCK.MRELEASE 5 a b a b a me"), Reply::Int(2));
     assert_eq!(client.say("DBSIZE"), Reply::Int(0));
-}
-
-#[test]
-fn fence_is_a_floor_for_the_token_of_all() {
-    let server = settled();
-    let mut client = server.connect();
-    let first = client.take("other", "me", "");
-    let wanted = first + LEAD / 4;
-    assert_eq!(take_all(&mut client, "me", &format!("FENCE {wanted}")), wanted);
-    assert_eq!(take_all(&mut client, "me", "FENCE 1"), wanted, "never lowered");
-    let raised = wanted + LEAD / 4;
-    assert_eq!(take_all(&mut client, "me", &format!("FENCE {raised}")), raised);
-    for key in KEYS {
-        held_by_one(&mut client, key, "me", raised);
-    }
-    assert_eq!(client.say("LOCK.MACQUIRE 2 a d me 600000 FENCE 1"), Reply::Int(raised + 1));
-    held_by_one(&mut client, "a", "me", raised + 1);
-    held_by_one(&mut client, "b", "me", raised);
-    assert!(client.take("e", "me", "") > raised + 1);
-}
-
-#[test]
-fn options_come_in_any_order_and_case() {
-    let server = Server::start();
-    let mut client = server.connect();
-    let lines = ["LIMIT 3 SESSION FENCE 1 META text", "meta text fence 1 session limit 3"];
-    for (n, line) in lines.iter().enumerate() {
-        let owner = format!("owner{n}");
-        let token = take_all(&mut client, &owner, line);
-        for key in KEYS {
-            let hold = &holds(&mut client, key)[n];
-            assert_eq!((hold.fence, hold.limit, &hold.meta[..]), (token, 3, &b"text"[..]), "{line}");
-        }
-    }
-    assert!(client.say("LOCK.MACQUIRE 1 d me 1000 Shared").int() > 0);
 }
 
 #[test]
@@ -199,24 +131,6 @@ fn mextend_revives_nothing() {
     assert!(fresh(client.say("LOCK.TTL long").int(), 6_600_000));
     assert_eq!(client.say("LOCK.OWNER short"), Reply::Nil);
     assert_eq!(client.say("LOCK.MRELEASE 2 long short me"), Reply::Int(1));
-}
-
-#[test]
-fn mextend_with_fence_raises_all_to_the_highest() {
-    let server = settled();
-    let mut client = server.connect();
-    let tokens = KEYS.map(|key| client.take(key, "me", ""));
-    assert_eq!(client.say("LOCK.MEXTEND 2 b a me 600000 FENCE 1"), Reply::Int(tokens[1]));
-    held_by_one(&mut client, "a", "me", tokens[1]);
-    held_by_one(&mut client, "b", "me", tokens[1]);
-    held_by_one(&mut client, "c", "me", tokens[2]);
-    let raised = tokens[2] + LEAD / 2;
-    assert_eq!(client.say(&format!("LOCK.MEXTEND 3 a b c me 7200000 FENCE {raised}")), Reply::Int(raised));
-    for key in KEYS {
-        held_by_one(&mut client, key, "me", raised);
-        assert!(fresh(client.run(["LOCK.TTL", key]).int(), 7_200_000));
-    }
-    assert!(client.take("other", "me", "") > raised);
 }
 
 #[test]

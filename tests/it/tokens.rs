@@ -159,6 +159,9 @@ fn a_reacquire_and_an_extend_raise_and_never_lower() {
     // A hold that is raised need not be above last: only new grants are.
     assert_eq!(extend(&mut client, raised + 2), raised + 2);
     assert_eq!(last_fence(&server), raised + 2);
+    assert_eq!(client.run(["LOCK.CHECK", "key", &(raised + 2).to_string()]), Reply::Int(1));
+    let old = client.run(["LOCK.CHECK", "key", &token.to_string()]);
+    assert_eq!(old, Reply::error(format!("FENCED token {token} is not held")));
 }
 
 #[test]
