@@ -24,7 +24,6 @@ mod replication;
 mod replies;
 mod resp3;
 mod resync;
-mod rule;
 mod snapshots;
 mod support;
 mod time;

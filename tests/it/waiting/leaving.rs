@@ -1,6 +1,6 @@
 //! The ways out of the line, other than a grant.
 
-use super::{ask, granted, holders, line, numbered, reply, waiter, waiter_saying, waiting, BOUND};
+use super::{ask, granted, holders, line, numbered, reply, waiter, waiting, BOUND};
 use crate::events::Ears;
 use crate::keyspace::{assert_counted, counts};
 use crate::support::Say;
@@ -126,61 +126,6 @@ fn a_change_of_role_sends_everybody_away() {
     let mut waiter = waiter(&server, "k", "b", "");
     client.say("LOCK.RELEASE k a");
     granted(&mut waiter);
-}
-
-/// Whatever made the first leave: the next may fit where it did not.
-#[test]
-fn when_the_first_leaves_the_next_are_let_in() {
-    for leave in
-        ["CLIENT UNBLOCK <id>", "CLIENT UNBLOCK <id> ERROR", "CLIENT KILL ID <id>", "LOCK.RELEASE k writer"]
-    {
-        let server = Server::start();
-        let mut client = server.connect();
-        client.take("k", "reader", "SHARED");
-        let (_writer, id) = numbered(&server, "k", "writer", "");
-        let mut readers = ["1", "2"].map(|owner| waiter(&server, "k", owner, "SHARED"));
-        let _last = waiter(&server, "k", "last", "");
-        client.say(&leave.replace("<id>", &id.to_string()));
-        for reader in &mut readers {
-            granted(reader);
-        }
-        assert_eq!(holders(&mut client, "k"), ["reader", "1", "2"], "{leave}");
-        assert_eq!(line(&mut client, "k"), ["last"], "{leave}");
-    }
-}
-
-#[test]
-fn when_the_first_has_waited_too_long_the_next_are_let_in() {
-    let server = Server::start();
-    let mut client = server.connect();
-    client.take("k", "reader", "SHARED");
-    let mut writer = waiter_saying(&server, "LOCK.ACQUIRE k writer 600000 BLOCK 500");
-    let mut reader = waiter(&server, "k", "1", "SHARED");
-    granted(&mut reader);
-    assert_eq!(reply(&mut writer), Reply::Nil);
-    // The same for one that closes its connection.
-    let writer = waiter(&server, "k", "writer", "");
-    let mut reader = waiter(&server, "k", "2", "SHARED");
-    drop(writer);
-    granted(&mut reader);
-    assert_eq!(holders(&mut client, "k"), ["reader", "1", "2"]);
-}
-
-#[test]
-fn one_that_leaves_from_the_middle_lets_nobody_in() {
-    let server = Server::start();
-    let mut client = server.connect();
-    client.take("k", "reader", "SHARED");
-    let mut writer = waiter(&server, "k", "writer", "");
-    let (mut second, id) = numbered(&server, "k", "second", "");
-    let mut late = waiter(&server, "k", "late", "SHARED");
-    client.say(&format!("CLIENT UNBLOCK {id}"));
-    assert_eq!(reply(&mut second), Reply::Nil);
-    assert_eq!(line(&mut client, "k"), ["writer", "late"]);
-    client.say("LOCK.RELEASE k reader");
-    granted(&mut writer);
-    client.say("LOCK.RELEASE k writer");
-    granted(&mut late);
 }
 
 /// A lock is made at the end of a cycle while others wait for it; one of them is killed, and its memory gets

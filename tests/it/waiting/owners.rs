@@ -3,7 +3,7 @@
 use super::{ask, granted, holders, line, reply, waiter, waiter_saying, waiting};
 use crate::events::Ears;
 use crate::keyspace::{assert_counted, counts};
-use crate::support::{fresh, holds, settled, Say};
+use crate::support::{fresh, holds, Say};
 use redis_lock_harness::{Reply, Server};
 
 const OTHER_LIMIT: &str = "ERR owner already holds this lock with another limit";
@@ -48,20 +48,6 @@ fn a_holder_is_answered_wherever_its_request_stands() {
 }
 
 #[test]
-fn one_that_only_waits_stands_behind_its_own_request() {
-    let server = Server::start();
-    let mut client = server.connect();
-    client.take("k", "a", "SHARED");
-    let _writer = waiter(&server, "k", "b", "");
-    for request in ["LOCK.ACQUIRE k b 1000", "LOCK.ACQUIRE k b 1000 SHARED", "LOCK.MACQUIRE 1 k b 1000"] {
-        assert_eq!(client.say(request), Reply::Nil, "{request}");
-    }
-    assert_eq!(client.say("LOCK.ACQUIRE k b 1000 BLOCK 1"), Reply::Nil);
-    let _again = waiter(&server, "k", "b", "");
-    assert_eq!(line(&mut client, "k"), ["b", "b"]);
-}
-
-#[test]
 fn a_grant_answers_all_requests_of_its_owner() {
     let server = Server::start();
     let (mut client, mut ears) = (server.connect(), Ears::on(&server));
@@ -93,23 +79,6 @@ fn a_grant_answers_all_requests_of_its_owner() {
     granted(&mut between);
 }
 
-#[test]
-fn all_are_told_the_token_that_the_last_of_them_raised() {
-    let server = settled();
-    let mut client = server.connect();
-    let token = client.take("k", "a", "");
-    let raised = token + 30_000_000;
-    let mut first = waiter(&server, "k", "b", "FENCE 1");
-    let mut second = waiter(&server, "k", "b", &format!("FENCE {raised}"));
-    let mut third = waiter(&server, "k", "b", "FENCE 7");
-    client.say("LOCK.RELEASE k a");
-    for waiter in [&mut first, &mut second, &mut third] {
-        assert_eq!(granted(waiter), raised);
-    }
-    assert_eq!(holds(&mut client, "k")[0].fence, raised);
-    assert_eq!(server.info_u64("lock", "lock_last_fence") as i64, raised);
-}
-
 /// The limit of the first of them is that of the hold.
 #[test]
 fn one_with_another_limit_gets_that_error() {
@@ -125,15 +94,5 @@ fn one_with_another_limit_gets_that_error() {
     assert_eq!(granted(&mut also), token);
     let held = holds(&mut client, "k");
     assert_eq!((held.len(), held[0].limit, held[0].meta.len()), (1, 0, 0));
-    assert_eq!(waiting(&server), 0);
-}
-
-#[test]
-fn a_fence_too_far_ahead_does_not_wait() {
-    let server = settled();
-    let mut client = server.connect();
-    let token = client.take("k", "a", "");
-    let far = client.say(&ask("k", "b", &format!("FENCE {}", token + 600_000_000)));
-    assert_eq!(far, Reply::error("ERR token is too far ahead"));
     assert_eq!(waiting(&server), 0);
 }

@@ -1,6 +1,6 @@
 //! SESSION: holds that end with their connection.
 
-use super::{ask, at_once, granted, holders, join, line, numbered, waiter, BOUND};
+use super::{at_once, granted, holders, line, numbered, waiter, BOUND};
 use crate::events::Ears;
 use crate::keyspace::{assert_counted, counts, say_all};
 use crate::support::{holds, Say};
@@ -100,47 +100,6 @@ fn a_process_that_is_killed_loses_its_lock() {
 }
 
 #[test]
-fn a_hold_of_several_connections_ends_with_the_last() {
-    let server = Server::start();
-    let mut client = server.connect();
-    let (first, first_id) = session(&server, "k", "a", "");
-    let (second, second_id) = session(&server, "k", "a", "");
-    let (third, third_id) = session(&server, "k", "a", "");
-    assert_eq!(shown(&mut client, "k"), third_id, "the latest is shown");
-    close(&server, third, third_id);
-    assert_eq!(shown(&mut client, "k"), second_id);
-    close(&server, first, first_id);
-    assert_eq!(shown(&mut client, "k"), second_id);
-    let mut second = second;
-    // Once more by the same connection is no other connection.
-    second.take("k", "a", "SESSION");
-    close(&server, second, second_id);
-    free(&mut client, "k");
-    assert_eq!(server.info_u64("lock", "lock_sessions_dropped"), 1);
-}
-
-#[test]
-fn a_reacquire_without_session_makes_it_a_plain_hold() {
-    let server = Server::start();
-    let mut client = server.connect();
-    for command in ["LOCK.ACQUIRE k a 600000", "LOCK.MACQUIRE 1 k a 600000", "LOCK.ACQUIRE k a 1"] {
-        let (holder, id) = session(&server, "k", "a", "");
-        say_all(&mut client, &[command]);
-        assert_eq!(shown(&mut client, "k"), 0, "{command}");
-        close(&server, holder, id);
-        assert_eq!(holders(&mut client, "k"), ["a"], "{command}");
-        client.say("LOCK.RELEASE k a");
-    }
-    // The other way round, and an EXTEND changes nothing of it.
-    client.take("k", "a", "");
-    let (holder, id) = session(&server, "k", "a", "");
-    client.say("LOCK.EXTEND k a 700000");
-    assert_eq!(shown(&mut client, "k"), id);
-    drop(holder);
-    free(&mut client, "k");
-}
-
-#[test]
 fn sessions_go_with_their_lock() {
     for (move_it, db, key) in [
         ("RENAME k l", 0, "l"),
@@ -209,19 +168,6 @@ fn a_late_close_never_touches_a_newer_hold() {
 }
 
 #[test]
-fn of_a_newer_session_only_its_own_close_counts() {
-    let server = Server::start();
-    let mut client = server.connect();
-    let (first, first_id) = session(&server, "k", "a", "");
-    client.say("LOCK.RELEASE k a");
-    let (second, second_id) = session(&server, "k", "a", "");
-    close(&server, first, first_id);
-    assert_eq!(shown(&mut client, "k"), second_id);
-    drop(second);
-    free(&mut client, "k");
-}
-
-#[test]
 fn what_was_loaded_or_restored_has_no_session() {
     for how in ["restart", "DEBUG RELOAD", "RESTORE"] {
         let mut server = Server::builder().config("appendonly", "yes").start();
@@ -254,26 +200,6 @@ fn what_was_loaded_or_restored_has_no_session() {
         }
         assert_eq!(holders(&mut client, "k"), ["a"], "{how}");
     }
-}
-
-#[test]
-fn all_of_one_connection_ends_with_it() {
-    let server = Server::start();
-    let mut client = server.connect();
-    let mut holder = server.connect();
-    let before = counts(&server);
-    let token = holder.say("LOCK.MACQUIRE 3 x y z a 600000 SHARED SESSION").int();
-    assert!(token > 0);
-    holder.take("x", "b", "SHARED SESSION");
-    holder.take("stays", "a", "");
-    client.take("y", "c", "SHARED");
-    let id = holder.id();
-    close(&server, holder, id);
-    for (key, left) in [("x", &[][..]), ("y", &["c"]), ("z", &[]), ("stays", &["a"])] {
-        assert_eq!(holders(&mut client, key), left, "{key}");
-    }
-    let expected = [("lock_acquired", 6), ("lock_held", 2), ("lock_sessions_dropped", 4)];
-    assert_counted(&server, &before, &expected, "a close");
 }
 
 /// As many as there are end with the one connection, also where that takes several turns.
@@ -312,35 +238,6 @@ fn the_line_is_served_when_a_session_ends() {
     granted(&mut third);
     assert_eq!(shown(&mut client, "k"), 0);
     super::assert_counters_add_up(&server);
-}
-
-/// Of an owner's requests the last in line decides: it is a re-acquire without SESSION.
-#[test]
-fn a_plain_request_behind_one_with_session_makes_it_a_plain_hold() {
-    let server = Server::start();
-    let mut client = server.connect();
-    client.take("k", "a", "");
-    let (mut bound, id) = numbered(&server, "k", "b", "SESSION");
-    let mut plain = waiter(&server, "k", "b", "");
-    client.say("LOCK.RELEASE k a");
-    assert_eq!(granted(&mut bound), granted(&mut plain));
-    assert_eq!(shown(&mut client, "k"), 0);
-    close(&server, bound, id);
-    assert_eq!(holders(&mut client, "k"), ["b"]);
-}
-
-/// A waiter may hold other locks with its connection: they go with it, and it leaves the line.
-#[test]
-fn a_connection_that_waits_and_holds() {
-    let server = Server::start();
-    let mut client = server.connect();
-    client.take("k", "a", "");
-    let (mut holder, _) = session(&server, "other", "b", "");
-    join(&server, &mut holder, &ask("k", "b", "SESSION"));
-    let mut next = waiter(&server, "other", "c", "");
-    drop(holder);
-    granted(&mut next);
-    assert_eq!(line(&mut client, "k"), [""; 0]);
 }
 
 #[test]
