@@ -362,11 +362,6 @@ impl<const N: usize, const A: usize> State<N, A> {
         out + 1 < A && out + self.attempts.iter().filter(agreed).count() < A
     }
 
-    /// How many attempts agreed on a token.
-    pub fn agreed(&self) -> usize {
-        self.attempts.iter().filter(|attempt| attempt.agreed().is_some()).count()
-    }
-
     fn has_agreed(&self, by_raising: bool) -> bool {
         let found = |stage: &Stage<N>| matches!(stage, Stage::Agreed { raised, .. } if *raised == by_raising);
         self.attempts.iter().any(|attempt| found(&attempt.stage))
