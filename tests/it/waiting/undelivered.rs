@@ -92,31 +92,6 @@ fn unblocked_in_the_step_of_the_release() {
     }
 }
 
-/// Whatever comes first counts, and nothing of what follows gives another reply.
-#[test]
-fn unblocked_twice_and_killed() {
-    let server = Server::start();
-    let mut client = server.connect();
-    for (first, second) in [("ERROR", "TIMEOUT"), ("TIMEOUT", "ERROR"), ("ERROR", "ERROR")] {
-        client.take("k", "a", "");
-        let (mut victim, id) = numbered(&server, "k", "b", "");
-        let mut next = waiter(&server, "k", "c", "");
-        let unblock = [first, second].map(|kind| format!("CLIENT UNBLOCK {id} {kind}"));
-        at_once(&mut client, &["LOCK.RELEASE k a", &unblock[0], &unblock[1]]);
-        granted(&mut next);
-        let told = reply(&mut victim);
-        assert_eq!(told, if first == "ERROR" { Reply::error(UNBLOCKED) } else { Reply::Nil });
-        assert_eq!(victim.say("LOCK.OWNER k"), Reply::bulk("c"));
-        client.say("LOCK.RELEASE k c");
-        let kill = format!("CLIENT KILL ID {id}");
-        client.take("k", "a", "");
-        super::join(&server, &mut victim, &super::ask("k", "b", ""));
-        at_once(&mut client, &["LOCK.RELEASE k a", &unblock[0], &kill]);
-        eventually(BOUND, || client.say("EXISTS k") == Reply::Int(0));
-        assert_counters_add_up(&server);
-    }
-}
-
 /// The server stands still, and not only soon.
 fn stop(server: &Server) {
     server.freeze();
@@ -156,24 +131,6 @@ fn all_who_wait_are_killed() {
     at_once(&mut client, &["LOCK.RELEASE k a", "CLIENT KILL TYPE normal SKIPME yes"]);
     eventually(BOUND, || client.say("EXISTS k") == Reply::Int(0));
     assert_eq!((counts(&server)["lock_held"], waiting(&server)), (0, 0));
-    assert_counters_add_up(&server);
-}
-
-/// Of readers that are let in together only the one that is gone loses it.
-#[test]
-fn one_of_several_who_were_let_in() {
-    let server = Server::start();
-    let mut client = server.connect();
-    client.take("k", "a", "");
-    let (_victim, id) = numbered(&server, "k", "1", "SHARED");
-    let mut readers = ["2", "3"].map(|owner| waiter(&server, "k", owner, "LIMIT 3"));
-    let mut fourth = waiter(&server, "k", "4", "SHARED");
-    at_once(&mut client, &["LOCK.RELEASE k a", &format!("CLIENT KILL ID {id}")]);
-    for reader in &mut readers {
-        granted(reader);
-    }
-    granted(&mut fourth);
-    assert_eq!(holders(&mut client, "k"), ["2", "3", "4"]);
     assert_counters_add_up(&server);
 }
 
@@ -287,20 +244,4 @@ fn a_change_of_role_in_the_step_of_the_release() {
         assert_eq!((counts(&server)["lock_held"], waiting(&server)), (0, 0), "{commands:?}");
         assert_counters_add_up(&server);
     }
-}
-
-/// With SESSION too; that the connection was closed does not end the hold twice.
-#[test]
-fn a_session_that_is_killed_in_the_step_of_the_release() {
-    let server = Server::start();
-    let mut client = server.connect();
-    client.take("k", "a", "");
-    let (_victim, id) = numbered(&server, "k", "b", "SESSION");
-    let mut next = waiter(&server, "k", "c", "SESSION");
-    at_once(&mut client, &["LOCK.RELEASE k a", &format!("CLIENT KILL ID {id}")]);
-    granted(&mut next);
-    assert_eq!(holders(&mut client, "k"), ["c"]);
-    let now = counts(&server);
-    assert_eq!(now["lock_released"] + now["lock_sessions_dropped"], 2);
-    assert_counters_add_up(&server);
 }
