@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { type Duration, milliseconds, show } from "./duration.js";
 import { LockConfig } from "./errors.js";
 
@@ -47,6 +48,7 @@ export function request(names: Names, options: AcquireOptions): Request {
   if (options.signal !== undefined && typeof options.signal?.addEventListener !== "function") {
     throw new LockConfig(`signal is ${show(options.signal)}: give an AbortSignal`);
   }
+  shareable(options.signal);
   return {
     names: distinct(names),
     ttl: milliseconds("ttl", options.ttl, 1),
@@ -55,6 +57,11 @@ export function request(names: Names, options: AcquireOptions): Request {
     signal: options.signal,
     options: [...kind(options), ...fence(options), ...meta(options)],
   };
+}
+
+// One signal may end many waits, as that of a program's end: its listeners are no leak, and no reason for a warning.
+function shareable(signal: AbortSignal | undefined): void {
+  if (signal instanceof EventTarget) setMaxListeners(0, signal);
 }
 
 function distinct(names: Names): readonly string[] {

@@ -25,10 +25,12 @@ export class Work {
     if (typeof task !== "function") {
       throw new LockConfig('using takes the name, the options and a function: using("report", { ttl: "30s" }, async (lock) => …)');
     }
-    const lock = await this.#acquire({ ...request(names, options), renew: options.renew ?? true });
+    const wanted = { ...request(names, options), renew: options.renew ?? true };
+    const lock = await this.#acquire(wanted);
     try {
       const result = await task(lock);
-      lock.throwIfLost();
+      // One that the task itself released is not lost.
+      if (this.#taken.get(wanted.names[0]!) === "is held") lock.throwIfLost();
       return result;
     } catch (error) {
       throw isAbort(error) && lock.signal.aborted ? lock.signal.reason : error;

@@ -178,6 +178,7 @@ for (const kind of NEWEST) {
         await assert.rejects(lock.extend(), lost(/^k was released$/));
         await sleep(300);
         assert.equal(lock.signal.aborted, false, "a release is no loss");
+        assert.equal(await locks.using("k", { ttl: 9000 }, (own) => own.release()), true, "nor is one in the task itself");
       }));
 
     test("Symbol.asyncDispose releases", { skip: !Symbol.asyncDispose }, () =>

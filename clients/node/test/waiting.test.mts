@@ -198,6 +198,23 @@ for (const kind of NEWEST) {
         await (await work.acquire("n", { ttl: 9000 })).release();
       }));
 
+    test("one signal may end many waits, without a warning", () =>
+      withLocks(kind, server, async (locks) => {
+        const holder = await locks.acquire("many", { ttl: 9000 });
+        const [abort, warnings] = [new AbortController(), [] as Error[]];
+        const note = (warning: Error): number => warnings.push(warning);
+        process.on("warning", note);
+        const options = { ttl: 9000, wait: "30s", signal: abort.signal } as const;
+        const waits = Array.from({ length: 30 }, () => assert.rejects(locks.acquire("many", options), /AbortError/));
+        await eventually("all wait", async () => (await server.standing("many")).waiters === 30);
+        abort.abort();
+        await Promise.all(waits);
+        process.off("warning", note);
+        assert.deepEqual(warnings, []);
+        await holder.release();
+        await server.untilFree("many");
+      }));
+
     test("an aborted signal asks for nothing; one that is aborted later ends no lock that is held", () =>
       withLocks(kind, server, async (locks) => {
         await assert.rejects(locks.acquire("o", { ttl: 9000, signal: AbortSignal.abort(new Error("stop")) }), /stop/);
