@@ -63,8 +63,8 @@ PORTS = iter(range(10000 + os.getpid() % 80 * 101, 20000))
 
 
 def free_port() -> int:
-    """Below the range that the system takes for clients, with room for a cluster's bus above it, and never twice: nobody
-    answers in place of a server that was killed."""
+    """Below the range that the system takes for clients, with room for a cluster's bus above it, and never twice:
+    nobody answers in place of a server that was killed."""
     for port in PORTS:
         try:
             for candidate in (port, port + 10000):

@@ -45,7 +45,9 @@ def test_options_that_contradict_or_are_none(server: Server) -> None:
     refused(locks, "meta=7 must be a text", meta=7)
     refused(locks, "meta must be at most 512 bytes", meta="x" * 513)
     refused(locks, "no key given", keys=[])
-    refused(locks, "7 is no key", keys=[7])
+    for wrong in (7, None, bytearray(b"a")):
+        refused(locks, "is no key", keys=[wrong])
+        refused(locks, "is no key", keys=wrong)
     refused(locks, "too far ahead", fence=2**60)
 
 

@@ -103,10 +103,12 @@ def _number(name: str, value: int) -> int:
 
 
 def _distinct(keys: Keys) -> tuple[Key, ...]:
-    result = (keys,) if isinstance(keys, (str, bytes)) else tuple(dict.fromkeys(keys))
-    if not result:
+    if isinstance(keys, (str, bytes)):
+        return (keys,)
+    listed = list(keys) if isinstance(keys, Iterable) else [keys]
+    if not listed:
         raise LockConfig("no key given: a lock needs at least one")
-    for key in result:
+    for key in listed:
         if not isinstance(key, (str, bytes)):
             raise LockConfig(f"{key!r} is no key: a key is a str or bytes")
-    return result
+    return tuple(dict.fromkeys(listed))
