@@ -110,24 +110,3 @@ fn check_knows_exactly_the_live_tokens() {
     server.step_monotonic(600_001);
     assert_eq!(client.say(&format!("LOCK.CHECK key {b}")), fenced(b));
 }
-
-#[test]
-fn check_stops_a_script_before_it_writes() {
-    let server = Server::start();
-    let mut client = server.connect();
-    let script = "redis.call('LOCK.CHECK', KEYS[1], ARGV[1]) return redis.call('INCR', KEYS[2])";
-    let old = client.take("key", "old", "").to_string();
-    assert_eq!(client.run(["EVAL", script, "2", "key", "count", &old]), Reply::Int(1));
-    client.say("LOCK.RELEASE key old");
-    let new = client.take("key", "new", "").to_string();
-    let stopped = client.run(["EVAL", script, "2", "key", "count", &old]);
-    assert!(stopped.text().starts_with(&format!("FENCED token {old} is not held")), "{stopped:?}");
-    assert_eq!(client.say("GET count"), Reply::bulk("1"));
-    assert_eq!(client.run(["EVAL", script, "2", "key", "count", &new]), Reply::Int(2));
-    client.say("MULTI");
-    client.say(&format!("LOCK.CHECK key {old}"));
-    client.say("INCR count");
-    let both = client.say("EXEC");
-    assert!(both.array()[0].is_error(), "{both:?}");
-    assert_eq!(both.array()[1], Reply::Int(3), "in MULTI it stops nothing");
-}

@@ -1,6 +1,6 @@
 //! LOCK commands in transactions and scripts.
 
-use super::{counts, say_all, HOUR};
+use super::{counts, say_all};
 use crate::support::{holds, Say};
 use redis_lock_harness::{Client, Reply, Server};
 
@@ -150,28 +150,6 @@ fn a_token_goes_through_a_script_unharmed() {
     let rounded = "return redis.call('LOCK.CHECK', KEYS[1], tostring(tonumber(ARGV[1])))";
     let rounded = client.run(["EVAL", rounded, "1", "lock", &wanted.to_string()]);
     assert!(rounded.is_error(), "what Lua rounded is no token: {rounded:?}");
-}
-
-#[test]
-fn options_that_need_a_connection() {
-    let server = Server::start();
-    let mut client = server.connect();
-    let call = |client: &mut Client, words: &str| {
-        let script = format!("return redis.call('{}')", words.replace(' ', "','"));
-        client.run(["EVAL", &script, "1", "lock"])
-    };
-    for line in
-        [format!("LOCK.ACQUIRE lock a {HOUR} SESSION"), format!("LOCK.MACQUIRE 1 lock a {HOUR} SESSION")]
-    {
-        let refused = call(&mut client, &line);
-        let said = "ERR SESSION is not allowed in scripts";
-        assert!(refused.text().starts_with(said), "{line}: {refused:?}");
-    }
-    assert_eq!(client.say("EXISTS lock"), Reply::Int(0));
-    assert!(call(&mut client, "LOCK.ACQUIRE lock a 1000000 BLOCK 0").int() > 0);
-    assert_eq!(call(&mut client, "LOCK.ACQUIRE lock b 1000000 BLOCK 0"), Reply::Nil);
-    say_all(&mut client, &["MULTI", "LOCK.ACQUIRE lock b 1000000 BLOCK 0"]);
-    assert_eq!(client.say("EXEC"), Reply::Array(vec![Reply::Nil]));
 }
 
 #[test]

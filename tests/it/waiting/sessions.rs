@@ -240,16 +240,11 @@ fn the_line_is_served_when_a_session_ends() {
     super::assert_counters_add_up(&server);
 }
 
+/// In a script it has none: `errors/rows.rs`.
 #[test]
-fn a_script_can_have_no_session() {
+fn in_a_transaction_the_connection_is_its_own() {
     let server = Server::start();
-    let mut client = server.connect();
-    let script = "return redis.call('LOCK.ACQUIRE', KEYS[1], 'a', '600000', 'BLOCK', '0', 'SESSION')";
-    let refused = client.run(["EVAL", script, "1", "k"]);
-    assert!(refused.text().starts_with("ERR SESSION is not allowed in scripts"), "{refused:?}");
-    assert_eq!(client.say("EXISTS k"), Reply::Int(0));
-    // In a transaction the connection is its own.
-    let mut holder = server.connect();
+    let (mut client, mut holder) = (server.connect(), server.connect());
     at_once(&mut holder, &["LOCK.ACQUIRE k a 600000 SESSION"]);
     assert_eq!(shown(&mut client, "k"), holder.id());
     drop(holder);
