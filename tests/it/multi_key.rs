@@ -1,8 +1,7 @@
 //! MACQUIRE, MEXTEND and MRELEASE, sentence by sentence of the reference.
 
 use crate::support::{fresh, holds, settled, Hold, Say};
-use redis_lock_harness::{eventually, Client, Reply, Server};
-use std::time::Duration;
+use redis_lock_harness::{Client, Reply, Server};
 
 const KEYS: [&str; 3] = ["a", "b", "c"];
 
@@ -189,19 +188,4 @@ fn a_full_server_grants_nothing_and_lets_go() {
     assert_eq!(client.say("LOCK.MEXTEND 3 a b c me 7200000"), Reply::Int(1));
     assert_eq!(client.say("LOCK.MEXTEND 3 a b c me 7200000 FENCE 1"), Reply::Int(token));
     assert_eq!(client.say("LOCK.MRELEASE 3 a b c me"), Reply::Int(3));
-}
-
-#[test]
-fn the_keys_of_a_cluster_node_share_a_slot() {
-    let server = Server::builder().config("cluster-enabled", "yes").start();
-    let mut client = server.connect();
-    assert_eq!(client.say("CLUSTER ADDSLOTSRANGE 0 16383"), Reply::ok());
-    eventually(Duration::from_secs(20), || client.say("LOCK.RELEASE key me") == Reply::Int(0));
-    assert!(client.say("LOCK.MACQUIRE 2 {k}1 {k}2 me 600000").int() > 0);
-    for line in ["LOCK.MACQUIRE 2 a b me 1000", "LOCK.MEXTEND 2 {k}1 b me 1000", "LOCK.MRELEASE 2 {k}1 b me"]
-    {
-        assert!(client.say(line).text().starts_with("CROSSSLOT "), "{line}");
-    }
-    assert_eq!(client.say("LOCK.MEXTEND 2 {k}1 {k}2 me 600000"), Reply::Int(1));
-    assert_eq!(client.say("LOCK.MRELEASE 2 {k}1 {k}2 me"), Reply::Int(2));
 }
