@@ -6,11 +6,12 @@ use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 
 /// Deletes the lock on all nodes before the program hears of any: one node alone would be joined again.
-fn delete_everywhere(cluster: &Cluster) {
+fn delete_everywhere_and(cluster: &Cluster, then: impl FnOnce()) {
     cluster.nodes().iter().for_each(|node| node.proxy().hold(Way::ToClient));
     for node in cluster.nodes() {
         node.server().connect().run(["DEL", KEY]);
     }
+    then();
     cluster.nodes().iter().for_each(|node| node.proxy().heal());
 }
 
@@ -31,21 +32,6 @@ fn it_is_renewed_beyond_the_ttl() {
     }
 }
 
-/// Taken away on the server, it may have been someone else's by the next renewal: it is not taken again.
-#[test]
-fn a_lock_that_was_deleted_is_lost() {
-    for nodes in [1, 3] {
-        let cluster = Cluster::start(nodes);
-        let mut program =
-            run(&cluster.urls(), ["--ttl", "1500ms", "--", "sh", "-c", "echo ready; exec sleep 60"]);
-        program.says("ready");
-        delete_everywhere(&cluster);
-        let outcome = program.outcome();
-        assert_eq!(outcome.code(), 76, "{outcome:?}");
-        assert!(outcome.err.contains("had lost it"), "{outcome:?}");
-    }
-}
-
 /// Others may have it by then: there is no time to end in order.
 #[test]
 fn a_lock_that_something_else_was_written_over_is_lost() {
@@ -61,7 +47,8 @@ fn a_lock_that_something_else_was_written_over_is_lost() {
     assert!(!outcome.err.contains("is not released") && !outcome.out.contains("late"), "{outcome:?}");
 }
 
-/// The servers tell of it: nobody waits for the next renewal, which is half a minute away.
+/// Taken away on the server, it may have been someone else's by the next renewal: it is not taken again. The servers
+/// tell of it: nobody waits for the next renewal, which is half a minute away.
 #[test]
 fn a_lock_that_was_deleted_is_known_to_be_lost_at_once() {
     for nodes in [1, 3] {
@@ -72,7 +59,7 @@ fn a_lock_that_was_deleted_is_known_to_be_lost_at_once() {
         // Once the servers know that it is looked at.
         let tracked = |node: &Node| node.server().info_u64("stats", "tracking_total_keys") > 0;
         eventually(BOUND, || cluster.nodes().iter().all(tracked));
-        delete_everywhere(&cluster);
+        delete_everywhere_and(&cluster, || {});
         let outcome = program.outcome();
         assert_eq!(outcome.code(), 76, "{outcome:?}");
         assert!(outcome.err.contains("had lost it"), "{outcome:?}");
@@ -134,12 +121,7 @@ fn a_lock_that_others_took_ends_the_command() {
     let cluster = Cluster::start(3);
     let mut program = run(&cluster.urls(), ["--ttl", "2s", "--", "sh", "-c", "echo ready; exec sleep 1000"]);
     program.says("ready");
-    cluster.nodes().iter().for_each(|node| node.proxy().hold(Way::ToClient));
-    for node in cluster.nodes() {
-        node.server().connect().run(["DEL", KEY]);
-    }
-    hold_for_stranger(cluster.nodes());
-    cluster.nodes().iter().for_each(|node| node.proxy().heal());
+    delete_everywhere_and(&cluster, || hold_for_stranger(cluster.nodes()));
     let outcome = program.outcome();
     assert_eq!(outcome.code(), 76, "{outcome:?}");
     assert!(
