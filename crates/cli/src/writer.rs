@@ -9,7 +9,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 /// Time limit for writing the queued pieces at the end.
 const SETTLE: Duration = Duration::from_secs(1);
-/// Interval between looks for room in the queue at the end.
+/// Interval between looks for room, in the queue or in the stream.
 const LOOK: Duration = Duration::from_millis(5);
 
 enum Piece {
@@ -74,7 +74,7 @@ impl Writer {
             std::thread::sleep(LOOK);
         }
         // On a timeout nobody reads, and nothing more can be done. Without the thread there is nothing to wait for.
-        let _ = settled.recv_timeout(SETTLE);
+        let _ = settled.recv_timeout(SETTLE.saturating_sub(began.elapsed()));
     }
 }
 
@@ -83,12 +83,28 @@ fn write_all(mut pieces: mpsc::Receiver<Piece>, mut stream: impl Write) {
     while let Some(piece) = pieces.blocking_recv() {
         match piece {
             Piece::Text(text) => {
-                if stream.write_all(text.as_bytes()).and_then(|()| stream.flush()).is_err() {
+                if write(&mut stream, text.as_bytes()).is_err() {
                     return;
                 }
             }
             // The sender may no longer wait for it.
             Piece::Settled(written) => drop(written.send(())),
+        }
+    }
+}
+
+/// Waits for the reader also if the stream does not: whoever shares it may have made it non-blocking.
+fn write(stream: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
+    loop {
+        let written =
+            if bytes.is_empty() { stream.flush().map(|()| None) } else { stream.write(bytes).map(Some) };
+        match written {
+            Ok(None) => return Ok(()),
+            Ok(Some(0)) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(Some(count)) => bytes = &bytes[count..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(LOOK),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use redis_lock_harness::{Cluster, Node, Way, eventually};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 
 /// Deletes the lock on all nodes before the program hears of any: one node alone would be joined again.
@@ -173,7 +173,7 @@ fn processes_that_were_there_before_are_left_alone() {
 }
 
 /// A pipe that takes nothing more, and its other end.
-fn full_pipe() -> (io::PipeReader, io::PipeWriter) {
+fn full_pipe(blocks: bool) -> (io::PipeReader, io::PipeWriter) {
     let (reader, writer) = io::pipe().expect("a pipe");
     let set_flags = |flags: libc::c_int| {
         // SAFETY: no memory is involved.
@@ -183,14 +183,36 @@ fn full_pipe() -> (io::PipeReader, io::PipeWriter) {
     // Bit by bit: a larger piece is taken as a whole or not at all.
     let mut fill = &writer;
     while fill.write(b"x").is_ok() {}
-    set_flags(0);
+    set_flags(if blocks { 0 } else { libc::O_NONBLOCK });
     (reader, writer)
+}
+
+/// A message waits for its reader also where another program made the stream non-blocking.
+#[test]
+fn a_message_is_not_lost_because_its_reader_is_slow() {
+    let cluster = Cluster::start(1);
+    hold_for_stranger(cluster.nodes());
+    let (mut reader, writer) = full_pipe(false);
+    let mut command = program();
+    command.args(["run", "--node", &cluster.urls()[0], "--key", KEY, "--wait", "20s", "--", "true"]);
+    let mut child = command.stderr(writer).spawn().expect("the program is built");
+    drop(command);
+    // It says that it waits before it stands in line.
+    eventually(BOUND, || cluster.node(0).server().info_u64("lock", "lock_waiting") == 1);
+    let (mut told, mut piece) = (String::new(), [0; 4096]);
+    while !told.contains("is locked; waiting up to 20s") {
+        let count = reader.read(&mut piece).expect("it can be read");
+        assert!(count > 0, "it ended without a word");
+        told.push_str(&String::from_utf8_lossy(&piece[..count]));
+    }
+    kill(child.id(), libc::SIGTERM);
+    eventually(BOUND, || child.try_wait().expect("it can be waited for"));
 }
 
 #[test]
 fn the_command_is_ended_also_when_nobody_reads_why() {
     let cluster = Cluster::start(1);
-    let (_reader, writer) = full_pipe();
+    let (_reader, writer) = full_pipe(true);
     let mut command = program();
     command.args(["run", "--node", &cluster.urls()[0], "--key", KEY, "--ttl", "2s", "--", "sleep", "1000"]);
     let mut child = command.stderr(writer).spawn().expect("the program is built");
