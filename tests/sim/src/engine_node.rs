@@ -2,7 +2,7 @@
 
 use crate::memory::{Handle, Open, Purpose, Told, with_open};
 use crate::mutants::Mutant;
-use crate::node::{Node, NodeOptions, Persistence};
+use crate::node::{NodeOptions, Persistence};
 use crate::resp;
 use redis_lock_core::effect::{Cause, HoldEffect};
 use redis_lock_core::request::{Acquire, Extend, Terms, parse_numkeys};
@@ -48,11 +48,6 @@ pub struct EngineNode {
     commands: u64,
     snapshot: Saved,
     output: Vec<(u64, Vec<u8>)>,
-}
-
-/// Starts a server.
-pub fn make(options: NodeOptions) -> Box<dyn Node> {
-    Box::new(EngineNode::new(options))
 }
 
 impl EngineNode {
@@ -398,13 +393,16 @@ impl Drop for EngineNode {
     }
 }
 
-impl Node for EngineNode {
-    fn connect(&mut self) -> u64 {
+/// What the event loop in `host.rs` calls, with the server's clocks set: nothing happens by itself.
+impl EngineNode {
+    /// Connects a new client, and returns its id.
+    pub fn connect(&mut self) -> u64 {
         self.clients += 1;
         self.clients
     }
 
-    fn command(&mut self, client: u64, args: &[Vec<u8>]) {
+    /// Runs a command of this client. Its reply appears in [`EngineNode::take_output`].
+    pub fn command(&mut self, client: u64, args: &[Vec<u8>]) {
         self.commands += 1;
         if self.commands.is_multiple_of(SAVE_AFTER) {
             self.snapshot = self.save();
@@ -416,7 +414,8 @@ impl Node for EngineNode {
         }
     }
 
-    fn disconnect(&mut self, client: u64) {
+    /// Called when the client's connection is closed.
+    pub fn disconnect(&mut self, client: u64) {
         let keeps_grant = self.is(Mutant::GrantsToTheDead) && self.engine.has_resolved();
         if let Some(ticket) = self.waiting.remove(&client).filter(|_| !keeps_grant) {
             self.engine.on_disconnected(ticket);
@@ -426,7 +425,8 @@ impl Node for EngineNode {
         }
     }
 
-    fn before_sleep(&mut self) {
+    /// Called at the end of a cycle of the event loop.
+    pub fn before_sleep(&mut self) {
         if let Some(replica) = &mut self.replica {
             replica.before_sleep();
         }
@@ -446,21 +446,24 @@ impl Node for EngineNode {
         }
     }
 
-    fn after_sleep(&mut self) {
+    /// Called at the beginning of the next cycle.
+    pub fn after_sleep(&mut self) {
         self.engine.on_replies_sent();
     }
 
-    fn next_wake(&self) -> Option<i64> {
+    /// Returns when it must be called again, in microseconds on the monotonic clock.
+    pub fn next_wake(&self) -> Option<i64> {
         let next = if self.engine.has_work() { Some(self.now) } else { self.engine.next_moment() };
         next.zip(self.zero).map(|(next, zero)| next + zero)
     }
 
-    fn take_output(&mut self) -> Vec<(u64, Vec<u8>)> {
+    /// Returns bytes for clients, in order.
+    pub fn take_output(&mut self) -> Vec<(u64, Vec<u8>)> {
         std::mem::take(&mut self.output)
     }
 
     /// Sets the clocks; the first call is the boot. Its cooldown is over, as only restarts are of interest.
-    fn set_clocks(&mut self, monotonic_micros: i64, wall_micros: u64) {
+    pub fn set_clocks(&mut self, monotonic_micros: i64, wall_micros: u64) {
         let first = self.zero.is_none();
         let zero = *self.zero.get_or_insert(monotonic_micros - self.options.cooldown_ms as i64 * 1_000);
         (self.now, self.wall) = (monotonic_micros - zero, wall_micros);
@@ -473,7 +476,8 @@ impl Node for EngineNode {
         }
     }
 
-    fn crash_and_restart(&mut self, keep: Persistence) {
+    /// Ends the process and restarts it. All clients are gone.
+    pub fn crash_and_restart(&mut self, keep: Persistence) {
         self.waiting.clear();
         self.output.clear();
         let saved = match keep {

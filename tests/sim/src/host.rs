@@ -1,9 +1,10 @@
 //! The event loop of a server's process: reads what has arrived, runs it, sends the replies, sleeps.
 
+use crate::engine_node::EngineNode;
 use crate::front::Front;
 use crate::history::History;
 use crate::network::{Arrival, Network};
-use crate::node::{Node, Persistence};
+use crate::node::Persistence;
 use crate::resp;
 use crate::time::{Clock, Time};
 use rand::rngs::SmallRng;
@@ -28,7 +29,7 @@ pub struct Host {
 }
 
 struct Process {
-    node: Box<dyn Node>,
+    node: EngineNode,
     front: Front,
     random: SmallRng,
     /// The client of the node for each connection.
@@ -46,7 +47,7 @@ struct Client {
 impl Host {
     pub fn new(
         number: usize,
-        mut node: Box<dyn Node>,
+        mut node: EngineNode,
         front: Front,
         clock: Clock,
         network: &Network,

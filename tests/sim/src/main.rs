@@ -1,16 +1,11 @@
 //! Runs histories for some time, one of them by its seed, or the mutants.
 
+use clap::{Parser, ValueEnum};
 use redis_lock_sim::crowd::{self, Counts, InMemory};
 use redis_lock_sim::mutants::Mutant;
-use redis_lock_sim::{Limits, Setup, engine_node, report, run, search};
+use redis_lock_sim::{Limits, Setup, report, run, search};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
-
-const USAGE: &str =
-    "usage: redis-lock-sim [--minutes N | --seconds N] [--histories N] [--base SEED] [--failures N]
-       redis-lock-sim --seed SEED [--mutant NAME] [--all]
-       redis-lock-sim --crowd SEED
-       redis-lock-sim --mutants";
 
 /// A mutant that is not found in this time counts as missed.
 const MUTANT_TIME: Duration = Duration::from_secs(60);
@@ -18,58 +13,45 @@ const MUTANT_TIME: Duration = Duration::from_secs(60);
 const CROWD: usize = 1_000;
 
 fn main() -> ExitCode {
-    match Arguments::parse(std::env::args().skip(1)) {
-        Some(arguments) => arguments.run(),
-        None => {
-            eprintln!("{USAGE}");
-            ExitCode::from(2)
-        }
-    }
+    Arguments::parse().run()
 }
 
-#[derive(Default)]
+/// Runs histories of servers, network and clients on virtual time, and one server against plain lists.
+#[derive(Parser)]
 struct Arguments {
-    time: Duration,
-    /// The maximum number of histories.
+    /// How long
+    #[arg(long, default_value_t = 1)]
+    minutes: u64,
+    /// How long, in seconds
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// At most this many histories
+    #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
     histories: u64,
+    /// The first seed: a new one if not given
+    #[arg(long, value_name = "SEED")]
     base: Option<u64>,
-    /// The number of failed histories after which to stop.
+    /// Stop after this many histories that failed
+    #[arg(long, default_value_t = 20)]
     failures: usize,
+    /// Repeat the history of this seed, and tell what concerns its first violation
+    #[arg(long)]
     seed: Option<u64>,
-    /// The seed of one run of `crowd`.
-    crowd: Option<u64>,
-    mutant: Option<Mutant>,
-    mutants: bool,
+    /// With --seed: tell everything
+    #[arg(long)]
     all: bool,
+    /// Repeat this run of one server against plain lists
+    #[arg(long, value_name = "SEED")]
+    crowd: Option<u64>,
+    /// With this defect
+    #[arg(long, value_name = "NAME")]
+    mutant: Option<Mutant>,
+    /// See whether each defect is found
+    #[arg(long)]
+    mutants: bool,
 }
 
 impl Arguments {
-    fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
-        let mut arguments = Arguments {
-            time: Duration::from_secs(60),
-            histories: u64::MAX,
-            failures: 20,
-            ..Arguments::default()
-        };
-        while let Some(word) = words.next() {
-            let mut number = || words.next()?.parse::<u64>().ok();
-            match word.as_str() {
-                "--minutes" => arguments.time = Duration::from_secs(60 * number()?),
-                "--seconds" => arguments.time = Duration::from_secs(number()?),
-                "--base" => arguments.base = Some(number()?),
-                "--histories" => arguments.histories = number()?,
-                "--failures" => arguments.failures = usize::try_from(number()?).ok()?,
-                "--crowd" => arguments.crowd = Some(number()?),
-                "--seed" => arguments.seed = Some(number()?),
-                "--mutants" => arguments.mutants = true,
-                "--all" => arguments.all = true,
-                "--mutant" => arguments.mutant = Some(Mutant::named(&words.next()?)?),
-                _ => return None,
-            }
-        }
-        Some(arguments)
-    }
-
     fn run(self) -> ExitCode {
         match (self.seed, self.crowd) {
             (Some(seed), _) => self.one(seed),
@@ -86,7 +68,7 @@ impl Arguments {
     }
 
     fn setup(&self) -> Setup {
-        Setup { make: engine_node::make, mutant: self.mutant, readable: self.seed.is_some() }
+        Setup { mutant: self.mutant, readable: self.seed.is_some() }
     }
 
     fn one(self, seed: u64) -> ExitCode {
@@ -103,9 +85,9 @@ impl Arguments {
     fn many(self) -> ExitCode {
         let (first, begun) = (self.first(), Instant::now());
         println!("histories from seed {first}");
-        let crowds_agree = crowds(first, self.time / 10);
-        let limits =
-            Limits { time: self.time - self.time / 10, histories: self.histories, failures: self.failures };
+        let time = Duration::from_secs(self.seconds.unwrap_or(self.minutes.saturating_mul(60)));
+        let crowds_agree = crowds(first, time / 10);
+        let limits = Limits { time: time - time / 10, histories: self.histories, failures: self.failures };
         let totals = search(first, limits, self.setup());
         print!("{}", report::totals(&totals, begun.elapsed()));
         ExitCode::from(u8::from(!totals.failed.is_empty() || !crowds_agree))
@@ -146,7 +128,7 @@ fn crowd_finds(mutant: Mutant, first: u64) -> Option<(u64, String)> {
 /// Runs each mutant until it is found.
 fn mutants(first: u64) -> ExitCode {
     let mut missed = 0;
-    for mutant in Mutant::ALL {
+    for &mutant in Mutant::value_variants() {
         let begun = Instant::now();
         if mutant.is_of_one_server() {
             match crowd_finds(mutant, first) {
@@ -159,7 +141,7 @@ fn mutants(first: u64) -> ExitCode {
             continue;
         }
         let limits = Limits { time: MUTANT_TIME, histories: u64::MAX, failures: 1 };
-        let setup = Setup { make: engine_node::make, mutant: Some(mutant), readable: false };
+        let setup = Setup { mutant: Some(mutant), readable: false };
         let totals = search(first, limits, setup);
         let (histories, seconds) = (totals.histories, begun.elapsed().as_secs_f64());
         match totals.failed.first() {

@@ -1,7 +1,10 @@
 //! Deliberate defects: each must be found, or the simulator proves nothing.
 
+use clap::ValueEnum;
+
 /// One defect. Those of servers are put in front of the real server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+#[value(rename_all = "PascalCase")]
 pub enum Mutant {
     /// A node says that it holds at the token that was asked for, even if the hold is not live.
     ConfirmsUnconditionally,
@@ -40,33 +43,8 @@ pub enum Mutant {
 }
 
 impl Mutant {
-    pub const ALL: [Mutant; 17] = [
-        Mutant::ConfirmsUnconditionally,
-        Mutant::PlainMaximum,
-        Mutant::ReleaseFreesAnyone,
-        Mutant::WallClockDeadlines,
-        Mutant::ExtendRevives,
-        Mutant::NoCooldown,
-        Mutant::NoDriftAllowance,
-        Mutant::ClockStopsWhilePaused,
-        Mutant::OwnersRepeat,
-        Mutant::LineNotKept,
-        Mutant::UnblockIsNoNews,
-        Mutant::RepliesTwice,
-        Mutant::GrantsToTheDead,
-        Mutant::SessionOutlivesConnection,
-        Mutant::RenameForgetsQueues,
-        Mutant::ReadersOvertake,
-        Mutant::PromotedWithLowCounter,
-    ];
-
     /// Returns whether the defect is in one server, so that `crowd` can find it.
     pub fn is_of_one_server(self) -> bool {
         self >= Mutant::UnblockIsNoNews
-    }
-
-    /// Returns the mutant of this name.
-    pub fn named(name: &str) -> Option<Mutant> {
-        Mutant::ALL.into_iter().find(|mutant| format!("{mutant:?}") == name)
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::checks;
 use crate::clients::Process;
+use crate::engine_node::EngineNode;
 use crate::faults;
 use crate::fingerprint::Fingerprint;
 use crate::front::Front;
@@ -10,7 +11,6 @@ use crate::host::Host;
 use crate::line;
 use crate::mutants::Mutant;
 use crate::network::Network;
-use crate::node::MakeNode;
 use crate::panics;
 use crate::resp;
 use crate::scenario::{MAX_TTL_MS, Scenario};
@@ -37,9 +37,8 @@ const STUCK: Duration = Duration::from_secs(60);
 const CLOCKS_AGREE: Duration = Duration::from_secs(6);
 
 /// The configuration of a run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Setup {
-    pub make: MakeNode,
     pub mutant: Option<Mutant>,
     /// Whether the lines are kept.
     pub readable: bool,
@@ -107,7 +106,7 @@ fn begin(random: &mut SmallRng, setup: Setup, mut scenario: Scenario) -> Rc<Worl
     let host = |number: usize| {
         let (ppm, wall) = (scenario.draw_ppm(random), scenario.draw_wall_offset(random));
         let clock = Clock::new(time, random.random_range(0..1_000_000_000), ppm, wall);
-        let node = (setup.make)(scenario.node_options(random.random(), setup.mutant));
+        let node = EngineNode::new(scenario.node_options(random.random(), setup.mutant));
         let front = Front::new(number, setup.mutant);
         Rc::new(Host::new(number, node, front, clock, &network, &history, random.random()))
     };

@@ -1,7 +1,8 @@
 //! The short form: fixed seeds, a few seconds. The long one is `make sim`.
 
+use clap::ValueEnum;
 use redis_lock_sim::mutants::Mutant;
-use redis_lock_sim::{Limits, Setup, engine_node, report, run, search};
+use redis_lock_sim::{Limits, Setup, report, run, search};
 use std::time::Duration;
 
 /// So many histories.
@@ -14,7 +15,7 @@ const MUTANT: u64 = 3_000;
 const FOREVER: Duration = Duration::from_secs(3_600);
 
 fn setup(mutant: Option<Mutant>) -> Setup {
-    Setup { make: engine_node::make, mutant, readable: false }
+    Setup { mutant, readable: false }
 }
 
 #[test]
@@ -48,7 +49,7 @@ fn a_history_that_is_read_is_the_same() {
 
 #[test]
 fn every_mutant_is_found() {
-    for mutant in Mutant::ALL.into_iter().filter(|mutant| !mutant.is_of_one_server()) {
+    for mutant in Mutant::value_variants().iter().copied().filter(|mutant| !mutant.is_of_one_server()) {
         let limits = Limits { time: FOREVER, histories: MUTANT, failures: 1 };
         let totals = search(1, limits, setup(Some(mutant)));
         assert!(!totals.failed.is_empty(), "{mutant:?} is not found in {MUTANT} histories");

@@ -3,7 +3,7 @@
 use super::{Answer, Conn, Holder, Target, View};
 use crate::engine_node::EngineNode;
 use crate::mutants::Mutant;
-use crate::node::{Node, NodeOptions};
+use crate::node::NodeOptions;
 use redis_lock_core::Hold;
 use redis_lock_engine::Slot;
 use std::collections::BTreeMap;
