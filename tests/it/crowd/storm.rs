@@ -10,6 +10,7 @@ use std::time::Duration;
 const THREADS: usize = 48;
 const TURNS: usize = 40;
 const KEYS: usize = 5;
+const LINE: usize = 3_000;
 /// Of holders that never give back what they have, in milliseconds.
 const SHORT_TTL: i64 = 20;
 /// Of those that do.
@@ -133,4 +134,30 @@ fn hold(holders: &AtomicI64, alone: bool, random: &mut StdRng) {
         std::thread::sleep(Duration::from_micros(random.random_range(0..2_000)));
     }
     holders.fetch_sub(change, Ordering::SeqCst);
+}
+
+#[test]
+fn a_long_line_drains_in_order() {
+    allow_connections();
+    let server = Server::builder().config("maxclients", "10000").start();
+    let mut control = server.connect();
+    control.take("k", "holder", "");
+    let mut clients: Vec<Client> = (0..LINE).map(|_| server.connect()).collect();
+    for (index, client) in clients.iter_mut().enumerate() {
+        client.send(["LOCK.ACQUIRE", "k", &format!("owner-{index}"), "600000", "BLOCK", "0"]);
+        // Only so is it certain who came first.
+        eventually(BOUND, || {
+            control.run(["INFO", "lock"]).text().contains(&format!("lock_waiting:{}\r", index + 1))
+        });
+    }
+    assert_eq!(control.say("LOCK.RELEASE k holder"), Reply::Int(1));
+    let mut last = 0;
+    for (index, client) in clients.iter_mut().enumerate() {
+        let token = client.read().int();
+        assert!(token > last, "{index} got {token} after {last}");
+        last = token;
+        assert_eq!(control.say(&format!("LOCK.RELEASE k owner-{index}")), Reply::Int(1));
+    }
+    assert_eq!(server.info_u64("lock", "lock_handed_over"), LINE as u64);
+    assert!(control.say("LOCK.INFO k").is_nil());
 }

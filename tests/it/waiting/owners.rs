@@ -3,7 +3,7 @@
 use super::{ask, granted, holders, line, reply, waiter, waiter_saying, waiting};
 use crate::events::Ears;
 use crate::keyspace::{assert_counted, counts};
-use crate::support::{fresh, holds, Say};
+use crate::support::{fresh, holds, settled, Say};
 use redis_lock_harness::{Reply, Server};
 
 const OTHER_LIMIT: &str = "ERR owner already holds this lock with another limit";
@@ -77,6 +77,23 @@ fn a_grant_answers_all_requests_of_its_owner() {
     assert_counted(&server, &before, &changes, "a hand-off");
     client.say("LOCK.RELEASE k b");
     granted(&mut between);
+}
+
+#[test]
+fn all_are_told_the_token_that_the_last_of_them_raised() {
+    let server = settled();
+    let mut client = server.connect();
+    let token = client.take("k", "a", "");
+    let raised = token + 30_000_000;
+    let mut first = waiter(&server, "k", "b", "FENCE 1");
+    let mut second = waiter(&server, "k", "b", &format!("FENCE {raised}"));
+    let mut third = waiter(&server, "k", "b", "FENCE 7");
+    client.say("LOCK.RELEASE k a");
+    for waiter in [&mut first, &mut second, &mut third] {
+        assert_eq!(granted(waiter), raised);
+    }
+    assert_eq!(holds(&mut client, "k")[0].fence, raised);
+    assert_eq!(server.info_u64("lock", "lock_last_fence") as i64, raised);
 }
 
 /// The limit of the first of them is that of the hold.

@@ -92,6 +92,31 @@ fn unblocked_in_the_step_of_the_release() {
     }
 }
 
+/// Whatever comes first counts, and nothing of what follows gives another reply.
+#[test]
+fn unblocked_twice_and_killed() {
+    let server = Server::start();
+    let mut client = server.connect();
+    for (first, second) in [("ERROR", "TIMEOUT"), ("TIMEOUT", "ERROR"), ("ERROR", "ERROR")] {
+        client.take("k", "a", "");
+        let (mut victim, id) = numbered(&server, "k", "b", "");
+        let mut next = waiter(&server, "k", "c", "");
+        let unblock = [first, second].map(|kind| format!("CLIENT UNBLOCK {id} {kind}"));
+        at_once(&mut client, &["LOCK.RELEASE k a", &unblock[0], &unblock[1]]);
+        granted(&mut next);
+        let told = reply(&mut victim);
+        assert_eq!(told, if first == "ERROR" { Reply::error(UNBLOCKED) } else { Reply::Nil });
+        assert_eq!(victim.say("LOCK.OWNER k"), Reply::bulk("c"));
+        client.say("LOCK.RELEASE k c");
+        let kill = format!("CLIENT KILL ID {id}");
+        client.take("k", "a", "");
+        super::join(&server, &mut victim, &super::ask("k", "b", ""));
+        at_once(&mut client, &["LOCK.RELEASE k a", &unblock[0], &kill]);
+        eventually(BOUND, || client.say("EXISTS k") == Reply::Int(0));
+        assert_counters_add_up(&server);
+    }
+}
+
 /// The server stands still, and not only soon.
 fn stop(server: &Server) {
     server.freeze();
