@@ -42,6 +42,10 @@ struct Crowd<'t, T> {
     highest: u64,
     /// The highest token before the step.
     before: u64,
+    /// The tokens that clients were told in this step, with their keys.
+    told: Vec<(String, u64)>,
+    /// Whether time passed in this step: what was granted in it may be over.
+    time_passed: bool,
     totals: Counts,
 }
 
@@ -53,10 +57,22 @@ pub fn run<T: Target>(target: &mut T, seed: u64, steps: usize) -> Result<Counts,
     let random = SmallRng::seed_from_u64(seed);
     let few = (seed % 2 == 1).then_some(6);
     let (lists, conns, totals) = (Lists::default(), BTreeMap::new(), Counts::new());
-    let mut crowd =
-        Crowd { target, random, lists, followed: None, conns, owners: 0, few, highest: 0, before: 0, totals };
+    let mut crowd = Crowd {
+        target,
+        random,
+        lists,
+        followed: None,
+        conns,
+        owners: 0,
+        few,
+        highest: 0,
+        before: 0,
+        told: Vec::new(),
+        time_passed: false,
+        totals,
+    };
     for step in 0..steps {
-        crowd.before = crowd.highest;
+        (crowd.before, crowd.time_passed) = (crowd.highest, false);
         let mut what = String::new();
         let taken = crowd.step(&mut what).and_then(|()| crowd.read_answers()).and_then(|()| crowd.compare());
         taken.map_err(|error| format!("seed {seed}, step {step}: {what}\n{error}"))?;
@@ -249,6 +265,7 @@ impl<T: Target> Crowd<'_, T> {
     fn wait(&mut self, what: &mut String) -> Result<(), String> {
         let time = self.random.random_range(1..6) * STEP_MS;
         *what = format!("{time} ms pass");
+        self.time_passed = true;
         self.lists.wait(time);
         if let Some(followed) = &mut self.followed {
             followed.now += time;
@@ -381,14 +398,15 @@ impl<T: Target> Crowd<'_, T> {
         for (conn, told) in std::mem::take(&mut self.lists.answers) {
             let Some(waits) = self.conns.get_mut(&conn) else { continue };
             *waits = false;
-            let owner = match self.target.read(conn)? {
-                Answer::Integer(token) if matches!(told, Told::Token(_)) => {
+            let owner = match (self.target.read(conn)?, &told) {
+                (Answer::Integer(token), Told::Token(key)) => {
                     self.highest = self.highest.max(token);
+                    self.told.push((key.clone(), token));
                     continue;
                 }
-                Answer::Nil if told == Told::Nil => continue,
-                Answer::Error(line) => line,
-                answer => return Err(format!("{conn} was to be told {told:?}, and got {answer:?}")),
+                (Answer::Nil, Told::Nil) => continue,
+                (Answer::Error(line), _) => line,
+                (answer, _) => return Err(format!("{conn} was to be told {told:?}, and got {answer:?}")),
             };
             let is_right = match &told {
                 Told::OtherLimit => owner.contains("another limit"),
@@ -412,11 +430,22 @@ impl<T: Target> Crowd<'_, T> {
                 self.compare_key(key, seen).err()
             });
             match difference {
-                None => return Ok(()),
+                None => return self.compare_told(),
                 Some(difference) if !self.target.look_again() => return Err(difference),
                 Some(_) => {}
             }
         }
+    }
+
+    /// Compares the tokens that clients were told with those of the holds.
+    fn compare_told(&mut self) -> Result<(), String> {
+        for (key, token) in std::mem::take(&mut self.told) {
+            let held = self.lists.key(&key).holds.iter().any(|hold| hold.token == Some(token));
+            if !held && !self.time_passed {
+                return Err(format!("{key}: somebody was told {token}, the token of no hold"));
+            }
+        }
+        Ok(())
     }
 
     /// Compares a key, and records tokens that were not known.
