@@ -212,6 +212,7 @@ fn a_token_not_positive_or_too_far_ahead() {
         "ACQUIRE free me 1000",
         "ACQUIRE mine me 1000",
         "ACQUIRE theirs me 1000",
+        "ACQUIRE theirs me 1000 BLOCK 1",
         "EXTEND mine me 1000",
         "EXTEND free me 1000",
         "MACQUIRE 2 free mine me 1000",

@@ -58,7 +58,6 @@ fn as_many_locks_as_there_are_on_it() {
     }
 }
 
-/// The shortest is told where there is more than one.
 #[test]
 fn different_keys_are_counted_once() {
     let server = Server::start();

@@ -94,6 +94,11 @@ fn all_are_told_the_token_that_the_last_of_them_raised() {
     }
     assert_eq!(holds(&mut client, "k")[0].fence, raised);
     assert_eq!(server.info_u64("lock", "lock_last_fence") as i64, raised);
+    // A floor counts for a new hold, too.
+    let floor = raised + 20_000_000;
+    let mut next = waiter(&server, "k", "c", &format!("FENCE {floor}"));
+    client.say("LOCK.RELEASE k b");
+    assert_eq!(granted(&mut next), floor);
 }
 
 /// The limit of the first of them is that of the hold.

@@ -41,8 +41,8 @@ pub struct Key {
 /// The reply that a client must get.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Told {
-    /// The token of this lock.
-    Token(String),
+    /// The key, and the owner whose hold has the token.
+    Token(String, String),
     Nil,
     OtherLimit,
     /// A deadlock, with the number of locks in each cycle.
@@ -150,7 +150,7 @@ impl Lists {
                 hold.token = None;
             }
         }
-        Told::Token(names[0].into())
+        Told::Token(names[0].into(), request.owner)
     }
 
     fn grant(&mut self, name: &str, request: &Request) {
@@ -216,7 +216,8 @@ impl Lists {
                 }
                 if !gone.contains(&request.conn) {
                     told |= fits;
-                    let what = if fits { Told::Token(name.into()) } else { Told::OtherLimit };
+                    let what =
+                        if fits { Told::Token(name.into(), request.owner.clone()) } else { Told::OtherLimit };
                     self.answers.push((request.conn, what));
                 }
             }
@@ -304,7 +305,7 @@ impl Lists {
             let request = key.queue.remove(at);
             if key.hold(&request.owner).is_some_and(|hold| hold.limit == request.limit) {
                 self.renew(name, &request);
-                self.answers.push((request.conn, Told::Token(name.into())));
+                self.answers.push((request.conn, Told::Token(name.into(), request.owner)));
             } else {
                 self.answers.push((request.conn, Told::OtherLimit));
             }

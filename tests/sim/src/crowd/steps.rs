@@ -42,8 +42,8 @@ struct Crowd<'t, T> {
     highest: u64,
     /// The highest token before the step.
     before: u64,
-    /// The tokens that clients were told in this step, with their keys.
-    told: Vec<(String, u64)>,
+    /// Keys, owners, and the tokens that these were told in this step.
+    told: Vec<(String, String, u64)>,
     /// Whether time passed in this step: what was granted in it may be over.
     time_passed: bool,
     totals: Counts,
@@ -399,9 +399,9 @@ impl<T: Target> Crowd<'_, T> {
             let Some(waits) = self.conns.get_mut(&conn) else { continue };
             *waits = false;
             let owner = match (self.target.read(conn)?, &told) {
-                (Answer::Integer(token), Told::Token(key)) => {
+                (Answer::Integer(token), Told::Token(key, owner)) => {
                     self.highest = self.highest.max(token);
-                    self.told.push((key.clone(), token));
+                    self.told.push((key.clone(), owner.clone(), token));
                     continue;
                 }
                 (Answer::Nil, Told::Nil) => continue,
@@ -439,10 +439,10 @@ impl<T: Target> Crowd<'_, T> {
 
     /// Compares the tokens that clients were told with those of the holds.
     fn compare_told(&mut self) -> Result<(), String> {
-        for (key, token) in std::mem::take(&mut self.told) {
-            let held = self.lists.key(&key).holds.iter().any(|hold| hold.token == Some(token));
+        for (key, owner, token) in std::mem::take(&mut self.told) {
+            let held = self.lists.key(&key).hold(&owner).is_some_and(|hold| hold.token == Some(token));
             if !held && !self.time_passed {
-                return Err(format!("{key}: somebody was told {token}, the token of no hold"));
+                return Err(format!("{key}: {owner} was told {token}, which is not the token of its hold"));
             }
         }
         Ok(())
